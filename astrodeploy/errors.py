@@ -1,0 +1,64 @@
+"""What can go wrong, as a small tree.
+
+    AstrodeployError             everything that a user can meet            exit code 2
+    |-- InputError               a file, array or option that can't be used
+    |   |-- CheckpointError      a model.pt
+    |   |-- NirError             a .nir file
+    |   |-- UnsupportedError     a module, node or setting that is not supported (yet)
+    |   |-- StimulusError        what is fed to a Program
+    |   |-- ProgramError         a Program or Trace folder
+    |   `-- ChipError            a chip's description
+    |-- CheckFailed              a check did not hold                       exit code 1
+    |   `-- DoesNotFit           the chip can't hold or execute the network
+    `-- EngineError              an engine is missing, hung or died         exit code 2
+
+A message is one sentence or a few: which object, what it needs, what the limit is, what to do.
+"""
+
+
+class AstrodeployError(Exception):
+    """Base of every error that is meant for the user; `exit_code` is the command line's answer."""
+
+    exit_code = 2
+
+
+class InputError(AstrodeployError):
+    """A file, array or option that can't be used."""
+
+
+class CheckpointError(InputError):
+    """A model.pt that is damaged, foreign, or of a later version."""
+
+
+class NirError(InputError):
+    """A .nir file that is damaged, or whose astrocytes don't match its core graph."""
+
+
+class UnsupportedError(InputError):
+    """A module, node or setting that astrodeploy does not compile."""
+
+
+class StimulusError(InputError):
+    """An input array of the wrong shape, type or range."""
+
+
+class ProgramError(InputError):
+    """A Program or Trace folder that is damaged, or that can't be written."""
+
+
+class ChipError(InputError):
+    """A chip's description that is missing or wrong."""
+
+
+class CheckFailed(AstrodeployError):
+    """A check did not hold."""
+
+    exit_code = 1
+
+
+class DoesNotFit(CheckFailed):
+    """The chip can't hold or execute the network; the message lists every violation."""
+
+
+class EngineError(AstrodeployError):
+    """An engine is missing, hung or died."""

@@ -1,0 +1,154 @@
+"""What a population of the Graph can be: one dataclass per node, with its equation.
+
+Symbols: k = dt / tau; every array has the population's shape or is a scalar array; times are in
+seconds, everything else is dimensionless. Before `quantise` a network is made of the float nodes;
+after it, of `Compartments` and the two inputs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from astrodeploy.compartments.language import Kind
+
+Array = npt.NDArray[np.generic]
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def frozen(array: npt.ArrayLike, dtype: npt.DTypeLike = None) -> npt.NDArray[np.generic]:
+    """A contiguous copy that can't be written to."""
+    copy = np.array(array, dtype=dtype, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+class Node:
+    """Base of all nodes."""
+
+    def arrays(self) -> dict[str, Array]:
+        """The node's array fields by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {k: v for k, v in values.items() if isinstance(v, np.ndarray)}
+
+    def scalars(self) -> dict[str, object]:
+        """The node's other fields by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {k: v for k, v in values.items() if not isinstance(v, np.ndarray)}
+
+    def _freeze(self) -> None:
+        for name, value in self.arrays().items():
+            object.__setattr__(self, name, frozen(value, np.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class Input(Node):
+    """What comes from outside: x[:, t] is what the population sends in step t (0 or 1)."""
+
+
+@dataclass(frozen=True, eq=False)
+class RateEncoder(Node):
+    """Values in 0..1 become spikes: z[t] = 1 where value > h(seed, t, i) / 65536.
+
+    h is a hash of seed, step and position (`astrodeploy/encoders.py`): the same value always gives
+    the same spikes, in torch, in the Graph and in the Program. One sample is `steps` steps long.
+    """
+
+    steps: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class LIF(Node):
+    """tau v' = v_leak - v + r (I + bias), forward Euler:
+
+        v <- v + k (v_leak - v + r g (I + bias));  z = v > v_threshold;  v <- v_reset where z
+
+    g is the gain of an astrocyte, 1 without one. The membrane starts at v_leak.
+    """
+
+    tau: FloatArray
+    r: FloatArray
+    v_leak: FloatArray
+    v_threshold: FloatArray
+    v_reset: FloatArray
+    bias: FloatArray
+
+    def __post_init__(self) -> None:
+        self._freeze()
+
+
+@dataclass(frozen=True, eq=False)
+class CubaLIF(Node):
+    """LIF with a synaptic current, which is updated first:
+
+        i <- i (1 - dt / tau_syn) + (dt / tau_syn) w_in g (I + bias);  then LIF with r i for the input
+
+    In Norse's LIFCell the current jumps by I and decays after use: w_in = tau_syn / dt and
+    tau_syn' = tau_syn say the same with one factor 1 - dt / tau_syn at the right place.
+    """
+
+    tau_syn: FloatArray
+    w_in: FloatArray
+    tau: FloatArray
+    r: FloatArray
+    v_leak: FloatArray
+    v_threshold: FloatArray
+    v_reset: FloatArray
+    bias: FloatArray
+
+    def __post_init__(self) -> None:
+        self._freeze()
+
+
+@dataclass(frozen=True, eq=False)
+class Astrocyte(Node):
+    """Slow gain control: one unit a domain, updated at the end of every window of `period` steps.
+
+        drive c: the sum of what arrived in the window (a linear pool of spikes, per step)
+        trace    a <- a + decay ((c / period + set_point) - a)
+        log gain L <- clip(L + rate a, low, high);  the gain 2**L is sent, and kept by its target
+
+    L starts at `log_gain`, the resting gain. The pool is (target - own activity): its weights are
+    minus one over the domain's size, plus one over the layer's size where the target is the layer's
+    mean, and `set_point` is the target where that is a constant.
+    """
+
+    period: int
+    decay: float
+    rate: float
+    set_point: float
+    low: float
+    high: float
+    log_gain: FloatArray
+
+    def __post_init__(self) -> None:
+        self._freeze()
+
+
+@dataclass(frozen=True, eq=False)
+class Compartments(Node):
+    """Integer neurons of one compartment kind.
+
+    `parameters` holds one int64 array of the population's size per parameter of the kind, `initial`
+    the states at rest, `period` the window of the slow list (0: none), `units` how many integer
+    steps make 1.0 of a state of the float network.
+    """
+
+    kind: Kind
+    parameters: Mapping[str, IntArray]
+    initial: Mapping[str, IntArray]
+    period: int = 0
+    units: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("parameters", "initial"):
+            arrays = {k: frozen(v, np.int64) for k, v in getattr(self, name).items()}
+            object.__setattr__(self, name, arrays)
+
+
+FLOAT_NODES: dict[str, type[Node]] = {
+    node.__name__: node for node in (Input, RateEncoder, LIF, CubaLIF, Astrocyte)
+}

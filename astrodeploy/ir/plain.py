@@ -1,0 +1,125 @@
+"""Graphs as plain data and named tensors, and back: what checkpoints and Programs are made of."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from astrodeploy.compartments.language import Kind
+from astrodeploy.errors import InputError
+from astrodeploy.ir.graph import Connection, Graph, Population
+from astrodeploy.ir.nodes import FLOAT_NODES, Array, Compartments, Node
+
+Plain = dict[str, Any]
+
+
+def to_plain(graph: Graph) -> tuple[Plain, dict[str, Array]]:
+    """JSON-able data, and the tensors that it names by position."""
+    tensors: dict[str, Array] = {}
+    populations = [_population(p, f"population.{i}", tensors) for i, p in enumerate(graph.populations)]
+    connections = [_connection(c, f"connection.{i}", tensors) for i, c in enumerate(graph.connections)]
+    plain = {
+        "dt": float(graph.dt),
+        "output": graph.output,
+        "populations": populations,
+        "connections": connections,
+        "kinds": {
+            p.node.kind.name: p.node.kind.to_dict()
+            for p in graph.populations
+            if isinstance(p.node, Compartments)
+        },
+    }
+    return plain, tensors
+
+
+def _population(population: Population, prefix: str, tensors: dict[str, Array]) -> Plain:
+    node = population.node
+    plain: Plain = {"name": population.name, "shape": list(population.shape), "depth": population.depth}
+    if isinstance(node, Compartments):
+        tensors |= {f"{prefix}.parameter.{k}": v for k, v in node.parameters.items()}
+        tensors |= {f"{prefix}.initial.{k}": v for k, v in node.initial.items()}
+        return plain | {"kind": node.kind.name, "period": node.period, "units": dict(node.units)}
+    tensors |= {f"{prefix}.{k}": v for k, v in node.arrays().items()}
+    return plain | {"node": type(node).__name__, "settings": node.scalars()}
+
+
+def _connection(connection: Connection, prefix: str, tensors: dict[str, Array]) -> Plain:
+    tensors[f"{prefix}.weight"] = connection.weight
+    names = ("source", "target", "port", "exponent", "lag", "delay")
+    return {name: getattr(connection, name) for name in names}
+
+
+def from_plain(plain: Mapping[str, Any], tensors: Mapping[str, Array]) -> Graph:
+    """Read back what `to_plain` gave. Raises InputError where something is missing or of a wrong type."""
+    try:
+        kinds = {name: Kind.from_dict(kind) for name, kind in plain["kinds"].items()}
+        return Graph(
+            dt=float(plain["dt"]),
+            output=str(plain["output"]),
+            populations=tuple(
+                _read_population(p, f"population.{i}", tensors, kinds)
+                for i, p in enumerate(plain["populations"])
+            ),
+            connections=tuple(
+                _read_connection(c, f"connection.{i}", tensors) for i, c in enumerate(plain["connections"])
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"the network's description is malformed: {error!r}") from error
+
+
+def _read_population(
+    plain: Mapping[str, Any], prefix: str, tensors: Mapping[str, Array], kinds: Mapping[str, Kind]
+) -> Population:
+    node: Node
+    if "kind" in plain:
+        kind = kinds[plain["kind"]]
+        node = Compartments(
+            kind=kind,
+            parameters={k: _integers(tensors[f"{prefix}.parameter.{k}"]) for k in kind.parameters},
+            initial={k: _integers(tensors[f"{prefix}.initial.{k}"]) for k in kind.states},
+            period=int(plain["period"]),
+            units={str(k): float(v) for k, v in plain["units"].items()},
+        )
+    else:
+        node = _read_float_node(plain, prefix, tensors)
+    shape = tuple(int(n) for n in plain["shape"])
+    return Population(str(plain["name"]), shape, node, int(plain["depth"]))
+
+
+def _read_float_node(plain: Mapping[str, Any], prefix: str, tensors: Mapping[str, Array]) -> Node:
+    cls = FLOAT_NODES.get(plain["node"])
+    if cls is None:
+        raise InputError(f"the node {plain['node']!r} is unknown; known are {', '.join(FLOAT_NODES)}")
+    arguments: dict[str, Any] = {}
+    for each in fields(cls):  # type: ignore[arg-type]
+        if each.name in plain["settings"]:
+            arguments[each.name] = {"int": int, "float": float}[str(_type_name(each.type))](
+                plain["settings"][each.name]
+            )
+        else:
+            arguments[each.name] = tensors[f"{prefix}.{each.name}"]
+    return cls(**arguments)
+
+
+def _type_name(annotation: object) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+
+
+def _integers(array: Array) -> Array:
+    if array.dtype.kind != "i":
+        raise InputError(f"a tensor of integers holds {array.dtype}")
+    return array.astype(np.int64)
+
+
+def _read_connection(plain: Mapping[str, Any], prefix: str, tensors: Mapping[str, Array]) -> Connection:
+    return Connection(
+        source=str(plain["source"]),
+        target=str(plain["target"]),
+        port=str(plain["port"]),
+        weight=tensors[f"{prefix}.weight"],
+        exponent=int(plain["exponent"]),
+        lag=int(plain["lag"]),
+        delay=int(plain["delay"]),
+    )

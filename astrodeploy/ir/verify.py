@@ -1,0 +1,167 @@
+"""The laws that every Graph keeps; checked after loading and between passes."""
+
+import numpy as np
+
+from astrodeploy.compartments.language import Range
+from astrodeploy.errors import InputError
+from astrodeploy.ir.graph import Connection, Graph, Population
+from astrodeploy.ir.nodes import LIF, Array, Astrocyte, Compartments, CubaLIF, Input, RateEncoder
+
+PORTS: dict[type, tuple[str, ...]] = {
+    Input: (),
+    RateEncoder: (),
+    LIF: ("current", "modulation"),
+    CubaLIF: ("current", "modulation"),
+    Astrocyte: ("activity",),
+}
+
+
+def verify(graph: Graph) -> None:
+    """Raise InputError, with every finding, where the Graph breaks a law."""
+    findings = _structure(graph)
+    if not findings:
+        for population in graph.populations:
+            findings += _node(population, graph.dt)
+        for connection in graph.connections:
+            findings += _connection(graph, connection)
+        if not findings:
+            findings += _arrivals(graph)
+    if findings:
+        raise InputError("the network can't be compiled: " + "; ".join(findings))
+
+
+def _structure(graph: Graph) -> list[str]:
+    names = graph.layers
+    findings = [f"two populations are called {n!r}" for n in sorted(set(names)) if names.count(n) > 1]
+    if sum(p.is_input for p in graph.populations) != 1:
+        findings.append(f"it needs exactly one input, here {sum(p.is_input for p in graph.populations)}")
+    if graph.output not in names:
+        findings.append(f"its output {graph.output!r} is no population")
+    if not (np.isfinite(graph.dt) and graph.dt > 0):
+        findings.append(f"dt must be a positive number of seconds, not {graph.dt!r}")
+    for c in graph.connections:
+        findings += [f"{c.name}: {end!r} is no population" for end in (c.source, c.target) if end not in names]
+    ends = [c.name for c in graph.connections]
+    findings += [f"{n} is connected twice" for n in sorted(set(ends)) if ends.count(n) > 1]
+    for p in graph.populations:
+        if not p.shape or any(n < 1 for n in p.shape):
+            findings.append(f"{p.name} has the empty shape {p.shape}")
+    return findings
+
+
+def _node(population: Population, dt: float) -> list[str]:
+    node, name = population.node, population.name
+    if isinstance(node, Compartments):
+        return _compartments(population, node)
+    findings: list[str] = []
+    for key, array in node.arrays().items():
+        findings += finite(f"{name}.{key}", array)
+        if array.shape not in ((), population.shape):
+            findings.append(f"{name}.{key} has shape {array.shape}, the population {population.shape}")
+    if isinstance(node, LIF | CubaLIF):
+        taus = {"tau": node.tau} | ({"tau_syn": node.tau_syn} if isinstance(node, CubaLIF) else {})
+        for key, tau in taus.items():
+            if np.any(tau < dt * (1 - 1e-9)):
+                findings.append(f"{name}.{key} is {tau.min():g} s, shorter than dt = {dt:g} s: choose a smaller dt")
+        if np.any(node.v_threshold <= node.v_reset):
+            findings.append(f"{name} resets to {node.v_reset.max():g}, not below its threshold")
+    if isinstance(node, RateEncoder) and node.steps < 1:
+        findings.append(f"{name} must present a sample for at least 1 step, not {node.steps}")
+    if isinstance(node, Astrocyte):
+        if node.period < 1:
+            findings.append(f"{name}.period must be at least 1 step, not {node.period}")
+        if not 0 <= node.decay <= 1:
+            findings.append(f"{name}.decay must lie in 0..1, not {node.decay:g}")
+        if not node.low <= 0 <= node.high:
+            findings.append(f"{name}'s gain range must contain 1, not 2**{node.low:g}..2**{node.high:g}")
+    return findings
+
+
+def _compartments(population: Population, node: Compartments) -> list[str]:
+    findings: list[str] = []
+    declared: dict[str, Range] = dict(node.kind.parameters)
+    for group, ranges, arrays in (
+        ("parameter", declared, node.parameters),
+        ("state", {k: s.range for k, s in node.kind.states.items()}, node.initial),
+    ):
+        if set(ranges) != set(arrays):
+            findings.append(f"{population.name} has the {group}s {sorted(arrays)}, its kind {sorted(ranges)}")
+            continue
+        for key, each in ranges.items():
+            array = arrays[key]
+            if array.shape != (population.size,):
+                findings.append(f"{population.name}.{key} has shape {array.shape}, not ({population.size},)")
+            elif not each.contains(Range(int(array.min()), int(array.max()))):
+                findings.append(f"{population.name}.{key} is {array.min()}..{array.max()}, allowed is {each}")
+    if (node.period > 0) != (node.kind.window is not None):
+        findings.append(f"{population.name} has period {node.period}, its kind {node.kind.name} does not fit that")
+    return findings
+
+
+def _connection(graph: Graph, connection: Connection) -> list[str]:
+    source, target = graph[connection.source], graph[connection.target]
+    findings = finite(connection.name, connection.weight)
+    if connection.weight.shape != (target.size, source.size):
+        findings.append(
+            f"{connection.name}: weights are {connection.weight.shape}, "
+            f"needed is (target, source) = ({target.size}, {source.size})"
+        )
+    node = target.node
+    ports = tuple(node.kind.inputs) if isinstance(node, Compartments) else PORTS[type(node)]
+    if connection.port not in ports:
+        findings.append(f"{connection.name}: {target.name} has the ports {ports}")
+    if connection.lag < 0 or connection.delay < 0:
+        findings.append(f"{connection.name}: a delay can't be negative")
+    if isinstance(node, Compartments) and connection.delay < 1:
+        findings.append(f"{connection.name}: on the chip a delay is at least 1 step")
+    if isinstance(node, Compartments) and connection.weight.dtype != np.int8:
+        findings.append(f"{connection.name}: weights on the chip are int8, not {connection.weight.dtype}")
+    if not -32 <= connection.exponent <= 32:
+        findings.append(f"{connection.name}: the exponent {connection.exponent} lies outside -32..32")
+    return findings
+
+
+def message_range(source: Population) -> Range:
+    """What a neuron of a population can send."""
+    if isinstance(source.node, Compartments):
+        (port,) = source.node.kind.outputs.values()
+        return port.range
+    return Range(0, 1)
+
+
+def arrival_range(graph: Graph, connection: Connection) -> Range:
+    """The least and most that one connection can bring to a neuron in a step."""
+    message = message_range(graph[connection.source])
+    weight = connection.weight.astype(np.int64)
+    high = np.maximum(weight * message.high, weight * message.low).sum(1).max()
+    low = np.minimum(weight * message.high, weight * message.low).sum(1).min()
+    return Range(shifted(int(low), connection.exponent), shifted(int(high), connection.exponent))
+
+
+def shifted(value: int, exponent: int) -> int:
+    """value * 2**exponent, floor."""
+    return value << exponent if exponent >= 0 else value >> -exponent
+
+
+def _arrivals(graph: Graph) -> list[str]:
+    findings = []
+    for population in graph.populations:
+        if not isinstance(population.node, Compartments):
+            continue
+        for port, declared in population.node.kind.inputs.items():
+            ranges = [arrival_range(graph, c) for c in graph.into(population.name) if c.port == port]
+            total = Range(sum(r.low for r in ranges), sum(r.high for r in ranges))
+            if not declared.range.contains(total):
+                findings.append(
+                    f"{population.name}.{port} may receive {total} in one step, "
+                    f"its accumulator holds {declared.range}: use fewer inputs or smaller weights"
+                )
+    return findings
+
+
+def finite(name: str, array: Array) -> list[str]:
+    """A finding where an array holds NaN or infinity."""
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        bad = int(np.sum(~np.isfinite(array)))
+        return [f"{name} holds {bad} NaN or infinite value{'s' if bad > 1 else ''}"]
+    return []

@@ -1,0 +1,190 @@
+"""The Program: all that an engine or a chip sees of a network; a versioned, hashed folder.
+
+    program.json         format, version, the integer network, cores, what every pass did, hashes
+    tensors.safetensors  weights, parameters and initial states, integers
+    graph.nir            the float network that the Program means
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astrodeploy import storage
+from astrodeploy.errors import InputError, ProgramError
+from astrodeploy.ir import Graph, verify
+from astrodeploy.ir.plain import from_plain, to_plain
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from astrodeploy.trace import Trace
+
+FORMAT = "astrodeploy program"
+VERSION = 1
+MANIFEST = "program.json"
+TENSORS = "tensors.safetensors"
+GRAPH = "graph.nir"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Neurons start..stop (exclusive) of a population."""
+
+    population: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Core:
+    """One core in use: what lies on it, and its loads beside the chip's limits (same keys)."""
+
+    index: int
+    slices: tuple[Slice, ...]
+    loads: Mapping[str, int]
+    limits: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing that a pass did to one object: what was rounded, folded, clipped or split."""
+
+    subject: str
+    text: str
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """What one pass did."""
+
+    name: str
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A compiled network.
+
+    `network` is the integer network, `reference` the float network that it means, `target` the chip's
+    name. `reset_every` (steps, 0: never) clears fast states within a run, one step later per depth.
+    """
+
+    network: Graph
+    reference: Graph
+    target: str
+    cores: tuple[Core, ...]
+    passes: tuple[PassReport, ...]
+    reset_every: int = 0
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of all populations, the input first."""
+        return self.network.layers
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample in one step (or of one sample's values, with an encoder)."""
+        return self.network.input.shape
+
+    @property
+    def depth(self) -> int:
+        """Steps between a stimulus and the last population's answer."""
+        return self.network.depth
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that decides what the Program computes and where."""
+        plain, tensors = to_plain(self.network)
+        digest = sha256(storage.json_text([plain, self._mapping()]).encode())
+        for name in sorted(tensors):
+            digest.update(name.encode() + str(tensors[name].dtype).encode() + tensors[name].tobytes())
+        return digest.hexdigest()
+
+    def run(
+        self,
+        x: "npt.ArrayLike",
+        engine: str = "fast",
+        steps: int | None = None,
+        probes: tuple[str, ...] = (),
+        carry: tuple[str, ...] = (),
+    ) -> "Trace":
+        """Run a batch and return its Trace; see `astrodeploy.engines.run`."""
+        from astrodeploy.engines import run
+
+        return run(self, np.asarray(x), engine=engine, steps=steps, probes=probes, carry=carry)
+
+    def _mapping(self) -> dict[str, Any]:
+        return {
+            "target": self.target,
+            "reset_every": self.reset_every,
+            "cores": [asdict(core) for core in self.cores],
+        }
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the folder whole, or not at all. Raises ProgramError."""
+        from safetensors.numpy import save_file
+
+        from astrodeploy.load.nir_file import write_nir
+
+        plain, tensors = to_plain(self.network)
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "network": plain,
+            "passes": [asdict(each) for each in self.passes],
+        } | self._mapping()
+        with storage.atomic_folder(Path(path), is_program) as folder:
+            save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / TENSORS)
+            write_nir(self.reference, folder / GRAPH)
+            storage.write_manifest(folder, MANIFEST, content)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Program":
+        """Read a folder; every byte is checked. Raises ProgramError or InputError."""
+        from safetensors.numpy import load_file
+
+        from astrodeploy.load.nir_file import read_nir
+
+        folder = Path(path)
+        if not folder.is_dir():
+            raise ProgramError(f"{folder} is no Program: compile one first (astrodeploy compile)")
+        content = storage.read_manifest(folder, MANIFEST, "Program")
+        storage.check_version(content, FORMAT, VERSION, folder)
+        network = from_plain(content["network"], load_file(folder / TENSORS))
+        verify(network)
+        try:
+            return cls(
+                network=network,
+                reference=read_nir(folder / GRAPH),
+                target=str(content["target"]),
+                cores=tuple(_read_core(c) for c in content["cores"]),
+                passes=tuple(_read_report(p) for p in content["passes"]),
+                reset_every=int(content["reset_every"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{folder / MANIFEST} is malformed: {error!r}") from error
+
+
+def is_program(folder: Path) -> bool:
+    """Whether a folder is a Program (and may be replaced by a new one)."""
+    return (folder / MANIFEST).is_file()
+
+
+def _read_core(plain: Mapping[str, Any]) -> Core:
+    slices = tuple(Slice(str(s["population"]), int(s["start"]), int(s["stop"])) for s in plain["slices"])
+    numbers = lambda group: {str(k): int(v) for k, v in plain[group].items()}
+    return Core(int(plain["index"]), slices, numbers("loads"), numbers("limits"))
+
+
+def _read_report(plain: Mapping[str, Any]) -> PassReport:
+    return PassReport(
+        str(plain["name"]),
+        tuple(Note(str(n["subject"]), str(n["text"]), dict(n["values"])) for n in plain["notes"]),
+    )

@@ -1,0 +1,116 @@
+"""Files that are whole or not there: atomic folders, checked JSON, hashes."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from astrodeploy.errors import InputError, ProgramError
+
+
+@contextmanager
+def atomic_folder(path: Path, replaceable: Callable[[Path], bool]) -> Iterator[Path]:
+    """A folder to fill; it takes its place only when the block ends well, else nothing is left.
+
+    An existing folder is exchanged where `replaceable` says that it is of the same kind.
+    Raises ProgramError where there is no space, no permission, or something else in the way.
+    """
+    if path.exists() and not (path.is_dir() and replaceable(path)):
+        raise ProgramError(f"{path} exists and is not ours to replace: choose another output")
+    scratch: Path | None = None
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        fresh = scratch / "fresh"
+        fresh.mkdir()
+        yield fresh
+        if path.exists():
+            path.rename(scratch / "old")
+        fresh.rename(path)
+    except OSError as error:
+        raise _cant_write(path, error) from error
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A file to write; it takes its place only when the block ends well, else nothing is left."""
+    scratch: Path | None = None
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        fresh = scratch / path.name
+        yield fresh
+        fresh.replace(path)
+    except OSError as error:
+        raise _cant_write(path, error) from error
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _cant_write(path: Path, error: OSError) -> ProgramError:
+    if not path.parent.exists():
+        return ProgramError(f"{path} can't be written: the folder {path.parent} does not exist")
+    return ProgramError(f"{path} can't be written: {error.strerror or error}")
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def json_text(data: Any) -> str:
+    """The one text form of plain data: sorted, indented, ASCII, no NaN."""
+    return json.dumps(data, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def write_manifest(folder: Path, name: str, content: dict[str, Any]) -> None:
+    """Write `name` with the content, its hash, and those of all other files of the folder."""
+    files = {p.name: file_hash(p) for p in sorted(folder.iterdir())}
+    digest = sha256(json_text(content).encode()).hexdigest()
+    (folder / name).write_text(json_text({"content": content, "content_sha256": digest, "files": files}))
+
+
+def read_manifest(folder: Path, name: str, what: str) -> dict[str, Any]:
+    """Read back a manifest's content. Raises ProgramError where a byte of the folder has changed."""
+    path = folder / name
+    if not path.is_file():
+        raise ProgramError(f"{folder} is no {what}: it has no {name}")
+    text = path.read_bytes()
+    try:
+        data = json.loads(text)
+        content, files = data["content"], dict(data["files"])
+        intact = text == json_text(data).encode()
+        intact &= data["content_sha256"] == sha256(json_text(content).encode()).hexdigest()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        intact = False
+    if not intact:
+        raise ProgramError(f"{path} was changed or damaged after it was written: make the {what} anew")
+    present = sorted(p.name for p in folder.iterdir())
+    if present != sorted([name, *files]):
+        raise ProgramError(f"{folder} holds {present}, its {name} lists {sorted([name, *files])}")
+    for each, digest in files.items():
+        if file_hash(folder / each) != digest:
+            raise ProgramError(f"{folder / each} was changed after it was written: make the {what} anew")
+    return content  # type: ignore[no-any-return]
+
+
+def check_version(content: dict[str, Any], form: str, version: int, path: Path) -> None:
+    """Raise InputError unless the content says it is of this format and of no later version."""
+    found = content.get("format")
+    if found != form:
+        raise InputError(f"{path} is no {form}: its format is {found!r}")
+    if not isinstance(content.get("version"), int) or content["version"] > version:
+        raise InputError(
+            f"{path} is a {form} of version {content.get('version')}; this astrodeploy reads up to "
+            f"{version}: update astrodeploy"
+        )

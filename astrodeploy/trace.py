@@ -1,0 +1,104 @@
+"""The Trace: what a run gave; a versioned folder like the Program."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrodeploy import storage
+from astrodeploy.errors import InputError, ProgramError
+from astrodeploy.ir.nodes import Array
+
+FORMAT = "astrodeploy trace"
+VERSION = 1
+MANIFEST = "trace.json"
+TENSORS = "arrays.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Spikes, probed states, outputs and event counts of one run.
+
+    spikes   layer -> integers (batch, steps, *layer shape), on the program's clock: a layer of depth
+             k answers x[b, t] at [b, t + k]. A graded layer (astrocytes) holds its messages.
+    states   (layer, state) -> (batch, steps, *layer shape), after each step
+    outputs  (batch, *output shape): the read-out, spike counts of the output layer over its window
+    events   what happened, per core and step, summed over the batch: name -> (cores, steps)
+    steps    of one sample, and `stream` where slow states were carried from sample to sample: then
+             row b holds what each layer did for sample b, and zeros outside that window
+    """
+
+    engine: str
+    program: str
+    steps: int
+    stream: bool
+    spikes: Mapping[str, Array]
+    states: Mapping[tuple[str, str], Array]
+    outputs: Array
+    events: Mapping[str, Array]
+    seconds: float
+    versions: Mapping[str, str]
+
+    @property
+    def predictions(self) -> Array:
+        """Class of every sample: the first largest of its outputs."""
+        return self.outputs.reshape(len(self.outputs), -1).argmax(1)
+
+    def accuracy(self, labels: Array) -> float:
+        """Share of samples whose largest output is the label, 0..1."""
+        if len(labels) != len(self.outputs):
+            raise InputError(f"there are {len(labels)} labels for {len(self.outputs)} samples")
+        return float(np.mean(self.predictions == labels))
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the folder whole, or not at all. Raises ProgramError."""
+        from safetensors.numpy import save_file
+
+        arrays = {f"spikes/{k}": v for k, v in self.spikes.items()}
+        arrays |= {f"states/{layer}/{state}": v for (layer, state), v in self.states.items()}
+        arrays |= {f"events/{k}": v for k, v in self.events.items()}
+        arrays["outputs"] = self.outputs
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "engine": self.engine,
+            "program": self.program,
+            "steps": self.steps,
+            "stream": self.stream,
+            "seconds": self.seconds,
+            "versions": dict(self.versions),
+            "layers": list(self.spikes),
+            "states": [list(key) for key in self.states],
+            "events": list(self.events),
+        }
+        with storage.atomic_folder(Path(path), lambda p: (p / MANIFEST).is_file()) as folder:
+            save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / TENSORS)
+            storage.write_manifest(folder, MANIFEST, content)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Trace":
+        """Read a folder; every byte is checked. Raises ProgramError."""
+        from safetensors.numpy import load_file
+
+        folder = Path(path)
+        if not folder.is_dir():
+            raise ProgramError(f"{folder} is no Trace folder")
+        content: dict[str, Any] = storage.read_manifest(folder, MANIFEST, "Trace")
+        storage.check_version(content, FORMAT, VERSION, folder)
+        arrays = load_file(folder / TENSORS)
+        return cls(
+            engine=content["engine"],
+            program=content["program"],
+            steps=content["steps"],
+            stream=content["stream"],
+            spikes={k: arrays[f"spikes/{k}"] for k in content["layers"]},
+            states={(p, s): arrays[f"states/{p}/{s}"] for p, s in content["states"]},
+            outputs=arrays["outputs"],
+            events={k: arrays[f"events/{k}"] for k in content["events"]},
+            seconds=content["seconds"],
+            versions=content["versions"],
+        )
