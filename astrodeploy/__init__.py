@@ -1,0 +1,69 @@
+"""Compile trained spiking networks with astrocytes for Loihi-style chips.
+
+    import astrodeploy as ad
+
+    program = ad.compile("model.pt", target="loihi2")
+    trace = program.run(x)
+    print(ad.verify(program, x), ad.estimate(program, x))
+    ad.report(program, x, path="report.html")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from astrodeploy.compare import Verification, verify
+    from astrodeploy.errors import AstrodeployError
+    from astrodeploy.estimate import Estimate, estimate
+    from astrodeploy.ir import Graph
+    from astrodeploy.load.checkpoint import save
+    from astrodeploy.pipeline import compile, export, load
+    from astrodeploy.program import Program
+    from astrodeploy.report import report
+    from astrodeploy.trace import Trace
+
+__all__ = [
+    "AstrodeployError",
+    "Estimate",
+    "Graph",
+    "Program",
+    "Trace",
+    "Verification",
+    "compile",
+    "estimate",
+    "export",
+    "load",
+    "report",
+    "save",
+    "verify",
+]
+
+# Where each public name lives; imported when it is first used, because some are heavy.
+_HOMES = {
+    "AstrodeployError": "errors",
+    "Estimate": "estimate",
+    "Graph": "ir",
+    "Program": "program",
+    "Trace": "trace",
+    "Verification": "compare",
+    "compile": "pipeline",
+    "estimate": "estimate",
+    "export": "pipeline",
+    "load": "pipeline",
+    "report": "report",
+    "save": "load.checkpoint",
+    "verify": "compare",
+}
+_MODULES = ("nn",)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"astrodeploy.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'astrodeploy' has no attribute {name!r}")
+    return getattr(import_module(f"astrodeploy.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_MODULES])

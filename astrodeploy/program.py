@@ -17,7 +17,7 @@ import numpy as np
 from astrodeploy import storage
 from astrodeploy.errors import InputError, ProgramError
 from astrodeploy.ir import Graph, verify
-from astrodeploy.ir.plain import from_plain, to_plain
+from astrodeploy.ir.plain import fingerprint, from_plain, to_plain
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -100,11 +100,8 @@ class Program:
     @property
     def fingerprint(self) -> str:
         """Hash of everything that decides what the Program computes and where."""
-        plain, tensors = to_plain(self.network)
-        digest = sha256(storage.json_text([plain, self._mapping()]).encode())
-        for name in sorted(tensors):
-            digest.update(name.encode() + str(tensors[name].dtype).encode() + tensors[name].tobytes())
-        return digest.hexdigest()
+        whole = [fingerprint(self.network), self._mapping()]
+        return sha256(storage.json_text(whole).encode()).hexdigest()
 
     def run(
         self,

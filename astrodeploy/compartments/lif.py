@@ -29,6 +29,7 @@ PARAMETERS = {
     "threshold": Range(0, THRESHOLD_MAX),  # mantissa, << 6
     "bias": Range.signed(20),  # added to v in every step (mantissa of 13 bits << exponent 0..7)
 }
+MODULATED_PARAMETERS = PARAMETERS | {"modulated_bias": PARAMETERS["bias"]}  # multiplied by the gain
 
 
 def decay(x: Value, factor: Value) -> Value:
@@ -58,12 +59,13 @@ def lif(n: Neuron) -> None:
 
 @compartment(
     states={"u": U, "v": V, "gain": State(GAIN, GAIN_UNITY, slow=True)},
-    parameters=PARAMETERS,
+    parameters=MODULATED_PARAMETERS,
     inputs={"current": CURRENT, "modulation": Port(GAIN, slow=True)},
     outputs={"spike": SPIKE},
 )
 def modulated_lif(n: Neuron) -> None:
-    """LIF whose input (synapses and bias) is multiplied by a gain; the last gain message is kept."""
+    """LIF whose input (synapses and modulated bias) is multiplied by a gain, kept until the next comes."""
     n.gain = latch(n.gain, n.modulation)
     current = shift_toward_zero(n.current * n.gain, GAIN_BITS - ALIGNMENT)
-    integrate_and_fire(n, current, shift_toward_zero(n.bias * n.gain, GAIN_BITS))
+    modulated = shift_toward_zero(n.modulated_bias * n.gain, GAIN_BITS)
+    integrate_and_fire(n, current, n.bias + modulated)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from astrodeploy.compartments.language import Kind
 from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.nodes import FLOAT_NODES, Array, Compartments, Node
+from astrodeploy.storage import json_text
 
 Plain = dict[str, Any]
 
@@ -123,3 +125,13 @@ def _read_connection(plain: Mapping[str, Any], prefix: str, tensors: Mapping[str
         lag=int(plain["lag"]),
         delay=int(plain["delay"]),
     )
+
+
+def fingerprint(graph: Graph) -> str:
+    """Hash of everything that a Graph holds."""
+    plain, tensors = to_plain(graph)
+    digest = sha256(json_text(plain).encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()

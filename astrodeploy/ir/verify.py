@@ -40,7 +40,9 @@ def _structure(graph: Graph) -> list[str]:
     if not (np.isfinite(graph.dt) and graph.dt > 0):
         findings.append(f"dt must be a positive number of seconds, not {graph.dt!r}")
     for c in graph.connections:
-        findings += [f"{c.name}: {end!r} is no population" for end in (c.source, c.target) if end not in names]
+        findings += [
+            f"{c.name}: {end!r} is no population" for end in (c.source, c.target) if end not in names
+        ]
     ends = [c.name for c in graph.connections]
     findings += [f"{n} is connected twice" for n in sorted(set(ends)) if ends.count(n) > 1]
     for p in graph.populations:
@@ -62,7 +64,9 @@ def _node(population: Population, dt: float) -> list[str]:
         taus = {"tau": node.tau} | ({"tau_syn": node.tau_syn} if isinstance(node, CubaLIF) else {})
         for key, tau in taus.items():
             if np.any(tau < dt * (1 - 1e-9)):
-                findings.append(f"{name}.{key} is {tau.min():g} s, shorter than dt = {dt:g} s: choose a smaller dt")
+                findings.append(
+                    f"{name}.{key} is {tau.min():g} s, shorter than dt = {dt:g} s: choose a smaller dt"
+                )
         if np.any(node.v_threshold <= node.v_reset):
             findings.append(f"{name} resets to {node.v_reset.max():g}, not below its threshold")
     if isinstance(node, RateEncoder) and node.steps < 1:
@@ -94,7 +98,9 @@ def _compartments(population: Population, node: Compartments) -> list[str]:
             elif not each.contains(Range(int(array.min()), int(array.max()))):
                 findings.append(f"{population.name}.{key} is {array.min()}..{array.max()}, allowed is {each}")
     if (node.period > 0) != (node.kind.window is not None):
-        findings.append(f"{population.name} has period {node.period}, its kind {node.kind.name} does not fit that")
+        findings.append(
+            f"{population.name} has period {node.period}, its kind {node.kind.name} does not fit that"
+        )
     return findings
 
 

@@ -1,0 +1,23 @@
+"""The command line. Heavy modules are imported by the commands that need them, so that --help is quick."""
+
+import sys
+
+from astrodeploy.errors import AstrodeployError
+
+
+def main() -> None:
+    """Run the command line; an error is one message on stderr and a non-zero exit code."""
+    from astrodeploy.cli.commands import app
+    from astrodeploy.cli.screen import complain
+
+    try:
+        app()
+    except AstrodeployError as error:
+        complain(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        complain("interrupted; nothing half-written was left behind")
+        sys.exit(130)
+    except MemoryError:
+        complain("out of memory: run fewer samples at once, or a smaller network")
+        sys.exit(2)

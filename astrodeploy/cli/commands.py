@@ -1,0 +1,300 @@
+"""The commands: read the options, call the Python face, show the answer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from astrodeploy.cli import screen
+from astrodeploy.errors import InputError
+
+if TYPE_CHECKING:
+    from astrodeploy.ir.nodes import Array
+    from astrodeploy.program import Program
+
+app = typer.Typer(
+    help="Compile trained spiking networks with astrocytes for Loihi-style chips, run them bit-exactly, "
+    "and say what an inference costs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+ProgramPath = Annotated[Path, typer.Argument(metavar="PROGRAM", help="A Program folder.")]
+Dt = Annotated[float | None, typer.Option("--dt", help="Seconds per step, where the source does not say it.")]
+Carry = Annotated[
+    list[str] | None,
+    typer.Option("--carry", metavar="astrocytes", help="Run the samples as one stream, keeping this state."),
+]
+Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Use only the first so many samples.")]
+Input = Annotated[Path, typer.Option("--input", help="An .npz file: x as the Program takes it, y optional.")]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="How long a sample is shown (encoders).")]
+
+
+@app.command("compile")
+def compile_(
+    source: Annotated[str, typer.Argument(help="A .pt or .nir file, or package.module:function.")],
+    target: Annotated[
+        str, typer.Option("--target", "-t", help="A chip's name, or its .toml file.")
+    ] = "loihi2",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The Program folder to write.")
+    ] = None,
+    dt: Dt = None,
+    freeze_astrocytes: Annotated[
+        bool, typer.Option("--freeze-astrocytes", help="Fold their resting gains into the weights.")
+    ] = False,
+    reset_every: Annotated[
+        int | None, typer.Option("--reset-every", help="Clear fast states every so many steps of a run.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compile a trained network into a Program."""
+    from astrodeploy.cli.tables import program_facts, show_program
+    from astrodeploy.pipeline import compile
+
+    with screen.err.status(f"compiling {source} for {target}"):
+        program = compile(source, target, dt=dt, freeze_astrocytes=freeze_astrocytes, reset_every=reset_every)
+        path = program.save(output or Path(Path(source.replace(":", ".")).name).with_suffix(".astro"))
+    if as_json:
+        screen.print_json(program_facts(program) | {"path": str(path)})
+    else:
+        show_program(program)
+        screen.say(f"wrote {path}")
+
+
+@app.command()
+def run(
+    program_path: ProgramPath,
+    input_: Input,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--engine",
+            help="fast, oracle, lava; or the float network on reference, torch, brian2. Repeat it to compare; "
+            "lava:10 runs the first 10 samples only.",
+        ),
+    ] = None,
+    carry: Carry = None,
+    samples: Samples = None,
+    steps: Steps = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A Trace folder to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a Program on one or more engines, side by side."""
+    from astrodeploy.cli.tables import show_runs
+
+    program, (x, y) = _load(program_path), _stimulus(input_, samples)
+    wanted = [_wanted(each) for each in engine or ["fast"]]
+    if output is not None and len(wanted) > 1:
+        raise InputError("one Trace can be written: give --output with a single --engine")
+    rows = []
+    for name, limit in wanted:
+        part = slice(0, limit)
+        with screen.err.status(f"running {len(x[part])} samples on {name}"):
+            trace = program.run(x[part], engine=name, steps=steps, carry=tuple(carry or ()))
+        labels = None if y is None else y[part]
+        rows.append((trace, None if labels is None else trace.accuracy(labels)))
+        if output is not None:
+            trace.save(output)
+    if as_json:
+        screen.print_json([_run_facts(*row) for row in rows])
+    else:
+        show_runs(program, rows)
+        if output is not None:
+            screen.say(f"wrote {output}")
+
+
+@app.command()
+def verify(
+    program_path: ProgramPath,
+    input_: Input,
+    engines: Annotated[
+        str, typer.Option("--engines", help="Separated by commas.")
+    ] = "oracle,fast,lava,brian2",
+    carry: Carry = None,
+    samples: Samples = 10,
+    steps: Steps = None,
+    as_json: Json = False,
+) -> None:
+    """Hold the engines against each other, bit for bit; exit code 1 where they differ."""
+    from astrodeploy.cli.tables import show_verification
+    from astrodeploy.compare import verify
+
+    program, (x, _) = _load(program_path), _stimulus(input_, samples)
+    names = tuple(name.strip() for name in engines.split(",") if name.strip())
+    with screen.err.status(f"running {len(x)} samples on {engines}"):
+        verification = verify(program, x, names, carry=tuple(carry or ()), steps=steps)
+    if as_json:
+        screen.print_json(verification.to_dict())
+    else:
+        show_verification(verification)
+    if not verification.equal:
+        raise typer.Exit(1)
+
+
+@app.command()
+def estimate(
+    program_path: ProgramPath,
+    input_: Annotated[Path | None, typer.Option("--input", help="An .npz file with x; else --rate.")] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0, max=1, help="Assumed spikes per neuron and step.")
+    ] = None,
+    carry: Carry = None,
+    samples: Samples = None,
+    steps: Steps = None,
+    as_json: Json = False,
+) -> None:
+    """Energy and latency of one inference, with their range."""
+    from astrodeploy.cli.tables import show_estimate
+    from astrodeploy.estimate import estimate
+
+    program = _load(program_path)
+    if (input_ is None) == (rate is None):
+        raise InputError(
+            "estimate counts events in a run (--input x.npz) or assumes a rate (--rate 0.1): give one"
+        )
+    if input_ is None:
+        result = estimate(program, rates=rate, steps=steps)
+    else:
+        x, _ = _stimulus(input_, samples)
+        with screen.err.status(f"counting events of {len(x)} samples"):
+            result = estimate(program, program.run(x, steps=steps, carry=tuple(carry or ())))
+    if as_json:
+        screen.print_json(result.to_dict())
+    else:
+        show_estimate(result)
+
+
+@app.command()
+def report(
+    program_path: ProgramPath,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
+        "report.html"
+    ),
+    input_: Annotated[Path | None, typer.Option("--input", help="An .npz file: x, and y optional.")] = None,
+    carry: Carry = None,
+    samples: Samples = None,
+) -> None:
+    """Write everything about a Program into one self-contained HTML file."""
+    from astrodeploy.report import report
+
+    program = _load(program_path)
+    x, y = (None, None) if input_ is None else _stimulus(input_, samples)
+    with screen.err.status("writing the report"):
+        path = report(program, x, labels=y, path=output, carry=tuple(carry or ()))
+    screen.say(f"wrote {path}")
+
+
+@app.command()
+def inspect(
+    source: Annotated[str, typer.Argument(help="A Program folder, a .pt or .nir file, or module:function.")],
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Show the graph; of a Program also its neuron programs, tick table and cores."""
+    from astrodeploy.cli import tables
+    from astrodeploy.pipeline import load
+    from astrodeploy.program import is_program
+
+    if is_program(Path(source)):
+        program = _load(Path(source))
+        if as_json:
+            screen.print_json(tables.program_facts(program))
+        else:
+            tables.show_inspection(program)
+    else:
+        graph = load(source, dt)
+        if as_json:
+            screen.print_json(tables.graph_facts(graph))
+        else:
+            screen.say(graph.text().rstrip())
+
+
+@app.command()
+def export(
+    source: Annotated[str, typer.Argument(help="A .pt file, or package.module:function.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .nir file to write.")],
+    dt: Dt = None,
+) -> None:
+    """Write a network as a .nir file, checked before it is written."""
+    from astrodeploy.pipeline import export
+
+    with screen.err.status(f"exporting {source}"):
+        path = export(source, output, dt=dt)
+    screen.say(f"wrote {path}")
+
+
+@app.command()
+def targets(as_json: Json = False) -> None:
+    """List the chips."""
+    from astrodeploy.chip import chip_names, load_chip
+    from astrodeploy.cli.tables import show_targets
+
+    chips = [load_chip(name) for name in chip_names()]
+    if as_json:
+        screen.print_json([chip.model_dump(mode="json") for chip in chips])
+    else:
+        show_targets(chips)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Really run every engine on a two-neuron Program, and say what is missing."""
+    from dataclasses import asdict
+
+    from astrodeploy.cli.tables import show_findings
+    from astrodeploy.doctor import examine
+
+    findings = []
+    examination = examine()
+    with screen.err.status("running every engine on a two-neuron Program"):
+        findings = list(examination)
+    if as_json:
+        screen.print_json([asdict(finding) for finding in findings])
+    else:
+        show_findings(findings)
+    if not all(finding.works for finding in findings):
+        raise typer.Exit(1)
+
+
+def _load(path: Path) -> "Program":
+    from astrodeploy.program import Program
+
+    return Program.load(path)
+
+
+def _stimulus(path: Path, samples: int | None) -> "tuple[Array, Array | None]":
+    from astrodeploy.load.stimulus import read_stimulus
+
+    x, y = read_stimulus(path)
+    return x[:samples], None if y is None else y[:samples]
+
+
+def _wanted(engine: str) -> tuple[str, int | None]:
+    name, colon, limit = engine.partition(":")
+    if colon and not (limit.isdigit() and int(limit)):
+        raise InputError(
+            f"--engine {engine}: after the colon stands how many samples to run, a positive number"
+        )
+    return name, int(limit) if colon else None
+
+
+def _run_facts(trace: object, accuracy: float | None) -> dict[str, object]:
+    from astrodeploy.trace import Trace
+
+    assert isinstance(trace, Trace)
+    return {
+        "engine": trace.engine,
+        "samples": len(trace.outputs),
+        "steps": trace.steps,
+        "stream": trace.stream,
+        "accuracy": accuracy,
+        "spikes": {name: int((array != 0).sum()) for name, array in trace.spikes.items()},
+        "outputs": trace.outputs.tolist(),
+        "predictions": trace.predictions.tolist(),
+        "seconds": trace.seconds,
+        "versions": dict(trace.versions),
+    }

@@ -1,0 +1,269 @@
+"""Programs, runs, comparisons and estimates as tables and as plain facts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astrodeploy.cli.screen import percent, say, span, table
+from astrodeploy.compartments.text import kind_text
+from astrodeploy.ir import Compartments, Graph, Population
+from astrodeploy.ir.graph import array_text
+from astrodeploy.program import Program
+
+if TYPE_CHECKING:
+    from astrodeploy.chip import Chip
+    from astrodeploy.compare import Comparison, Verification
+    from astrodeploy.doctor import Finding
+    from astrodeploy.estimate import Estimate
+    from astrodeploy.trace import Trace
+
+
+def program_facts(program: Program) -> dict[str, Any]:
+    """A Program as plain facts."""
+    return graph_facts(program.network) | {
+        "target": program.target,
+        "fingerprint": program.fingerprint,
+        "reset_every": program.reset_every,
+        "cores": [asdict(core) for core in program.cores],
+        "passes": [asdict(each) for each in program.passes],
+        "ticks": tick_rows(program),
+    }
+
+
+def graph_facts(graph: Graph) -> dict[str, Any]:
+    """A Graph as plain facts."""
+    return {
+        "dt_seconds": graph.dt,
+        "input": graph.input.name,
+        "output": graph.output,
+        "depth": graph.depth,
+        "layers": [
+            {
+                "name": p.name,
+                "node": node_name(p),
+                "shape": list(p.shape),
+                "depth": p.depth,
+                "parameters": {k: array_text(v) for k, v in _parameters(p).items()},
+            }
+            for p in graph.populations
+        ],
+        "connections": [
+            {
+                "name": c.name,
+                "synapses": int(np.count_nonzero(c.weight)),
+                "exponent": c.exponent,
+                "lag": c.lag,
+                "delay": c.delay,
+                "weights": array_text(c.weight),
+            }
+            for c in graph.connections
+        ],
+    }
+
+
+def _parameters(population: Population) -> dict[str, Any]:
+    node = population.node
+    return dict(node.parameters) if isinstance(node, Compartments) else node.arrays()
+
+
+def node_name(population: Population) -> str:
+    """The name of a population's node or compartment kind."""
+    node = population.node
+    return node.kind.name if isinstance(node, Compartments) else type(node).__name__
+
+
+def tick_rows(program: Program) -> list[dict[str, Any]]:
+    """When each population acts: depth, delays in and out, window and period."""
+    network = program.network
+    return [
+        {
+            "layer": p.name,
+            "depth": p.depth,
+            "delays in": {f"{c.source}.{c.port}": c.delay for c in network.into(p.name)},
+            "delays out": {f"{c.target}.{c.port}": c.delay for c in network.out_of(p.name)},
+            "window starts": p.depth,
+            "period": p.node.period if isinstance(p.node, Compartments) and p.node.period else 1,
+        }
+        for p in network.populations
+    ]
+
+
+def show_program(program: Program) -> None:
+    """What every pass did, and what it costs in cores, neurons and synaptic memory."""
+    rows = [
+        (report.name, note.subject, note.text + _values(note.values))
+        for report in program.passes
+        for note in report.notes
+    ]
+    table("what the passes did", ("pass", "object", "what"), rows)
+    show_layers(program)
+    show_cores(program)
+
+
+def _values(values: Any) -> str:
+    return "".join(f"; {name} {value:.4g}" for name, value in values.items())
+
+
+def show_layers(program: Program) -> None:
+    """Populations with neurons, synapses and depth."""
+    network = program.network
+    rows = []
+    for p in network.populations:
+        synapses = sum(int(np.count_nonzero(c.weight)) for c in network.into(p.name))
+        rows.append((p.name, node_name(p), p.size, synapses, p.depth))
+    table("layers", ("layer", "kind", ">neurons", ">synapses in", ">depth"), rows)
+
+
+def show_cores(program: Program) -> None:
+    """Cores with their loads against the limits."""
+    if not program.cores:
+        return
+    loads = list(program.cores[0].loads)
+    rows = [
+        (
+            core.index,
+            ", ".join(f"{s.population}[{s.start}:{s.stop}]" for s in core.slices),
+            *[f"{core.loads[k]} / {core.limits[k]}" for k in loads],
+        )
+        for core in program.cores
+    ]
+    columns = ("core", "holds", *[">" + name.replace("_", " ") for name in loads])
+    table(f"{len(program.cores)} cores of {program.target}", columns, rows)
+
+
+def show_inspection(program: Program) -> None:
+    """Graph, neuron programs, tick table, cores."""
+    say(program.network.text())
+    kinds = {
+        p.node.kind.name: p.node.kind for p in program.network.populations if isinstance(p.node, Compartments)
+    }
+    for kind in kinds.values():
+        say(kind_text(kind))
+    rows = [
+        (
+            row["layer"],
+            row["depth"],
+            _pairs(row["delays in"]),
+            _pairs(row["delays out"]),
+            row["window starts"],
+            row["period"],
+        )
+        for row in tick_rows(program)
+    ]
+    columns = ("layer", ">depth", "delays in", "delays out", ">window starts", ">period")
+    table("tick table (steps)", columns, rows)
+    show_cores(program)
+
+
+def _pairs(delays: dict[str, int]) -> str:
+    return ", ".join(f"{name} {steps}" for name, steps in delays.items())
+
+
+def show_runs(program: Program, runs: "Iterable[tuple[Trace, float | None]]") -> None:
+    """Runs side by side."""
+    runs = list(runs)
+    rows = [
+        (
+            _label(trace.engine),
+            len(trace.outputs),
+            "-" if accuracy is None else percent(accuracy),
+            *[int((trace.spikes[name] != 0).sum()) for name in program.layers],
+            f"{trace.seconds:.2f} s",
+        )
+        for trace, accuracy in runs
+    ]
+    stream = "one stream, astrocytes carried" if runs[0][0].stream else "every sample from rest"
+    columns = ("engine", ">samples", ">accuracy", *[f">{name} messages" for name in program.layers], ">time")
+    table(f"runs: {runs[0][0].steps} steps a sample, {stream}", columns, rows)
+    _show_agreement(runs)
+
+
+def _label(engine: str) -> str:
+    float_engines = ("reference", "torch", "brian2")
+    return f"{engine} (float)" if engine in float_engines else f"{engine} (quantised)"
+
+
+def _show_agreement(runs: "Sequence[tuple[Trace, float | None]]") -> None:
+    first = runs[0][0]
+    for trace, _ in runs[1:]:
+        n = min(len(trace.outputs), len(first.outputs))
+        same = int((trace.predictions[:n] == first.predictions[:n]).sum())
+        say(f"{trace.engine} and {first.engine} predict the same for {same} of {n} samples")
+
+
+def show_verification(verification: "Verification") -> None:
+    """Pairs of engines, Brian2 on its own line, the distance by cause."""
+    rows = [_comparison(each) for each in verification.comparisons]
+    table(
+        "integer engines, bit for bit", ("pair", ">spikes", ">states", ">differing", "first divergence"), rows
+    )
+    for name, reason in verification.not_run.items():
+        say(f"not run: {name}: {reason}")
+    if verification.brian2 is not None:
+        b = verification.brian2
+        say(
+            f"Brian2 against the float graph: {b.spikes} spikes compared, {b.differing} differing, "
+            f"{b.excused} excused within 1e-9 of the threshold"
+        )
+        if b.first_divergence is not None:
+            say(f"  first: {b.first_divergence}")
+    d = verification.distance
+    causes = [
+        (c.name, c.spikes, percent(c.share), f"{c.membrane:.4g}", f"{c.predictions} of {c.samples}")
+        for c in (*d.causes, d.total)
+    ]
+    columns = ("cause", ">spikes differing", ">share", ">membrane rms / threshold", ">predictions changed")
+    table("distance between quantised and float, by cause", columns, causes)
+    for layer, counts in d.bounded.items():
+        say(f"{layer}: " + ", ".join(f"{count} values met {what}" for what, count in counts.items()))
+    say("equal" if verification.equal else "NOT EQUAL")
+
+
+def _comparison(each: "Comparison") -> tuple[object, ...]:
+    first = "-" if each.first_divergence is None else str(each.first_divergence)
+    return f"{each.left} = {each.right}", each.spikes, each.states, each.differing, first
+
+
+def show_estimate(estimate: "Estimate") -> None:
+    """Energy and latency with their range, parts, layers, and how sure they are."""
+    e, latency = estimate.energy_joules, estimate.latency_seconds
+    say(f"one inference on {estimate.target}, {estimate.steps} steps; {estimate.basis_text}")
+    rows = [("energy", span(e.low, e.typical, e.high, "J"))]
+    rows += [(f"  {name}", span(s.low, s.typical, s.high, "J")) for name, s in estimate.parts.items()]
+    rows.append(("latency", span(latency.low, latency.typical, latency.high, "s")))
+    a = estimate.astrocyte_joules
+    share = f", {percent(estimate.astrocyte_share)} of the operations"
+    rows.append(("of which astrocytes", span(a.low, a.typical, a.high, "J") + share))
+    table("cost of an inference", ("what", ">typical (low to high)"), rows)
+    table(
+        "operations by layer",
+        ("layer", ">energy"),
+        [(name, span(s.low, s.typical, s.high, "J")) for name, s in estimate.by_layer.items()],
+    )
+    table(
+        "constants",
+        ("constant", ">low", ">typical", ">high", "quality", "source"),
+        [
+            (c.name, f"{c.low:.4g}", f"{c.typical:.4g}", f"{c.high:.4g}", c.quality, c.source)
+            for c in estimate.constants
+        ],
+    )
+
+
+def show_targets(chips: "Sequence[Chip]") -> None:
+    """The chips with their first limits."""
+    rows = []
+    for chip in chips:
+        limits = chip.limits
+        rows.append((chip.name, limits.cores.value, limits.compartments_per_core.value, chip.description))
+    table("targets", ("target", ">cores", ">compartments a core", "what"), rows)
+
+
+def show_findings(findings: "Sequence[Finding]") -> None:
+    """What the doctor found."""
+    rows = [
+        (f.engine, "works" if f.works else "DOES NOT WORK", f"{f.seconds:.2f} s", f.text) for f in findings
+    ]
+    table("engines, each run on a two-neuron Program", ("engine", "state", ">time", "what"), rows)

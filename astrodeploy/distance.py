@@ -1,0 +1,122 @@
+"""How far a Program is from the float network that it means, and what causes the distance.
+
+The same stimulus goes through a chain of simulations; each takes one thing more into account:
+
+    exact       the float network, its equations solved exactly over every step
+    euler       forward Euler, as trained                               -> time discretisation
+    dequantised the Program's own operations over the reals: a shift
+                divides, nothing is rounded or bounded                  -> rounding of parameters
+    unbounded   integers, of any size                                   -> rounding of states
+    program     the Program                                             -> saturation and wrap
+
+Each difference is that of two neighbours in the chain; one spike more or less changes what follows, so
+that they do not add up. How the Program runs without rounding or widths: `engines/idealised.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from astrodeploy.engines import Plan
+from astrodeploy.engines.idealised import Counts, as_on_the_chip, over_the_integers, over_the_reals
+from astrodeploy.engines.recording import Job, Recording
+from astrodeploy.engines.reference import flat, reference
+from astrodeploy.ir import LIF, CubaLIF, Population
+from astrodeploy.ir.nodes import Array, FloatArray
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What one cause changes.
+
+    spikes       spikes of one simulation that the other does not have in that step, both ways
+    share        of all spikes that either has, 0..1
+    predictions  samples whose prediction changes, of `samples`
+    membrane     root mean square of the membranes' difference, in units of the threshold above reset
+    """
+
+    name: str
+    spikes: int
+    share: float
+    predictions: int
+    samples: int
+    membrane: float
+
+
+@dataclass(frozen=True)
+class Distance:
+    """The causes in order, all together (euler against program), and the values that were bounded.
+
+    bounded   population -> {"saturate": values held at a width's edge, "wrap": values wrapped}
+    """
+
+    causes: tuple[Cause, ...]
+    total: Cause
+    bounded: Mapping[str, Mapping[str, int]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        bounded = {name: dict(counts) for name, counts in self.bounded.items()}
+        return {"causes": [asdict(c) for c in self.causes], "total": asdict(self.total), "bounded": bounded}
+
+
+def distance(plan: Plan) -> Distance:
+    """Run the chain on a batch. Raises UnsupportedError where the float network can't be run."""
+    job = replace(plan.job, record=frozenset((p.name, "v") for p in _spiking(plan.job)))
+    counts: Counts = {}
+    exact, euler = reference(job, "exponential"), reference(job)
+    dequantised = over_the_reals(job)
+    unbounded, program = over_the_integers(job), as_on_the_chip(job, counts)
+    chain = [
+        _cause("time discretisation", plan, exact, euler),
+        _cause("rounding of parameters", plan, euler, dequantised),
+        _cause("rounding of states", plan, dequantised, unbounded),
+        _cause("saturation and wrap", plan, unbounded, program),
+    ]
+    bounded = {name: dict(+each) for name, each in counts.items() if each.total()}
+    return Distance(tuple(chain), _cause("all but time discretisation", plan, euler, program), bounded)
+
+
+def _spiking(job: Job) -> list[Population]:
+    """The float populations that spike and have their counterpart on the chip."""
+    populations = job.program.reference.populations
+    return [p for p in populations if isinstance(p.node, LIF | CubaLIF) and p.name in job.program.layers]
+
+
+def _cause(name: str, plan: Plan, left: Recording, right: Recording) -> Cause:
+    differing = either = values = 0
+    squares = 0.0
+    for population in _spiking(plan.job):
+        a, b = left.spikes[population.name] != 0, right.spikes[population.name] != 0
+        differing += int(np.sum(a != b))
+        either += int(np.sum(a | b))
+        gap = _membrane(plan.job, population, left) - _membrane(plan.job, population, right)
+        squares += float(np.sum(gap**2))
+        values += gap.size
+    changed = _predictions(plan, left) != _predictions(plan, right)
+    return Cause(
+        name=name,
+        spikes=differing,
+        share=differing / max(1, either),
+        predictions=int(np.sum(changed)),
+        samples=plan.samples,
+        membrane=float(np.sqrt(squares / max(1, values))),
+    )
+
+
+def _membrane(job: Job, population: Population, recording: Recording) -> FloatArray:
+    """v above reset, in thresholds above reset, from the population's first step on."""
+    node = population.node
+    assert isinstance(node, LIF | CubaLIF)
+    threshold = flat(node.v_threshold, population.size) - flat(node.v_reset, population.size)
+    start = job.program.network[population.name].depth
+    return np.asarray(recording.states[population.name, "v"][:, start:], np.float64) / threshold
+
+
+def _predictions(plan: Plan, recording: Recording) -> Array:
+    output = plan.job.program.network[plan.job.program.network.output]
+    folded = plan.fold(recording.spikes[output.name], output.depth, output.shape)
+    counts = folded[:, output.depth : output.depth + plan.steps].sum(1)
+    return np.asarray(counts.reshape(plan.samples, -1).argmax(1))

@@ -1,0 +1,144 @@
+"""What is prepared once for a network: its groups in the order in which they run, and their arrays."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from astrodeploy.compartments.language import Kind, Range
+from astrodeploy.engines.fast import source
+from astrodeploy.engines.fast.cache import load
+from astrodeploy.errors import EngineError
+from astrodeploy.ir import Compartments, Connection, Graph, Population
+from astrodeploy.ir.nodes import Array, IntArray
+
+SPARSE_BELOW = 0.15  # share of weights that are not 0, below which rows are stored without their zeros
+WORD = Range.signed(32)  # what a recorded state and a message are kept in
+
+
+@dataclass(frozen=True, eq=False)
+class Synapses:
+    """One connection, by source neuron: the weights of neuron i are values[starts[i] : starts[i + 1]].
+
+    `columns` holds their target neurons; it is empty where every row is whole.
+    """
+
+    connection: Connection
+    starts: IntArray
+    columns: npt.NDArray[np.int32]
+    values: npt.NDArray[np.int8]
+    graded: bool
+
+    @property
+    def wiring(self) -> IntArray:
+        """Delay in steps, and how far sums are shifted left and right."""
+        exponent = self.connection.exponent
+        return np.array([self.connection.delay, max(exponent, 0), max(-exponent, 0)], np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """One population: parameters (parameters, size), rest (states, size), fast (states,) flags."""
+
+    population: Population
+    kind: Kind
+    period: int
+    parameters: IntArray
+    rest: IntArray
+    fast: npt.NDArray[np.uint8]
+    tables: IntArray
+    inputs: tuple[Synapses, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Populations that run step by step together, because they form loops; else a single one."""
+
+    cells: tuple[Cells, ...]
+    kernel: Callable[..., None]
+
+
+_plans: "WeakKeyDictionary[Graph, tuple[Group, ...]]" = WeakKeyDictionary()
+
+
+def plan(network: Graph) -> tuple[Group, ...]:
+    """The groups of an integer network; sources stand before their targets. Raises EngineError."""
+    if network not in _plans:
+        _plans[network] = tuple(_group(network, names) for names in components(network))
+    return _plans[network]
+
+
+def components(network: Graph) -> list[list[str]]:
+    """Strongly connected components without the input, sources before targets."""
+    index = {name: i for i, name in enumerate(network.layers)}
+    reaches = np.eye(len(index), dtype=bool)
+    for c in network.connections:
+        reaches[index[c.source], index[c.target]] = True
+    for k in range(len(index)):
+        reaches |= np.outer(reaches[:, k], reaches[k])
+    ancestors = reaches.sum(0)  # a source that is not in a loop with its target has fewer
+    first = (reaches & reaches.T).argmax(0)  # of the same component
+    found: dict[int, list[str]] = {}
+    for i in sorted(range(len(index)), key=lambda i: (ancestors[i], first[i], i)):
+        if not network.populations[i].is_input:
+            found.setdefault(int(first[i]), []).append(network.layers[i])
+    return list(found.values())
+
+
+def _group(network: Graph, names: Iterable[str]) -> Group:
+    cells = tuple(_cells(network, network[name]) for name in names)
+    members = [
+        source.Member(c.kind, tuple(source.Input(s.connection.port, s.graded) for s in c.inputs))
+        for c in cells
+    ]
+    load(source.helpers())
+    return Group(cells, load(source.generate(members)).run)
+
+
+def _cells(network: Graph, population: Population) -> Cells:
+    node = population.node
+    assert isinstance(node, Compartments)
+    _check_words(population.name, node.kind)
+    kind, n = node.kind, population.size
+    return Cells(
+        population=population,
+        kind=kind,
+        period=node.period,
+        parameters=_stack([node.parameters[k] for k in kind.parameters], n),
+        rest=_stack([node.initial[k] for k in kind.states], n),
+        fast=np.array([not s.slow for s in kind.states.values()], np.uint8),
+        tables=np.array([v for table in kind.tables.values() for v in table], np.int64),
+        inputs=tuple(_synapses(network, c) for c in network.into(population.name)),
+    )
+
+
+def _check_words(name: str, kind: Kind) -> None:
+    declared = {k: s.range for k, s in kind.states.items()} | {k: p.range for k, p in kind.outputs.items()}
+    for key, each in declared.items():
+        if not WORD.contains(each):
+            raise EngineError(
+                f"{name}.{key} is declared {each}; states and messages must fit 32 bits, {WORD}"
+            )
+
+
+def _stack(arrays: list[IntArray], size: int) -> IntArray:
+    return np.array(arrays, np.int64).reshape(len(arrays), size)
+
+
+def _synapses(network: Graph, connection: Connection) -> Synapses:
+    rows: Array = np.ascontiguousarray(connection.weight.T)
+    node = network[connection.source].node
+    graded = isinstance(node, Compartments) and source.is_graded(node.kind)
+    columns = np.zeros(0, np.int32)
+    if 0 < np.count_nonzero(rows) < SPARSE_BELOW * rows.size:
+        neurons, targets = np.nonzero(rows)
+        lengths = np.bincount(neurons, minlength=len(rows))
+        columns = targets.astype(np.int32)
+        values = rows[neurons, targets]
+    else:
+        lengths = np.full(len(rows), rows.shape[1])
+        values = rows.ravel()
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    return Synapses(connection, starts, columns, np.require(values, np.int8, ["C", "W"]), graded)

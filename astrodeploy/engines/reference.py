@@ -1,0 +1,251 @@
+"""The float network itself, in numpy float64: what a Program should do.
+
+It runs in the model's own time, where an edge of lag 0 counts within the step, and gives its result on
+the chip's clock: a population of depth k does in step t + k of the chip what it does in step t of the
+model. Before its depth it is silent and at rest.
+"""
+
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+
+import numpy as np
+
+from astrodeploy.arithmetic import dropped, resets, ticks
+from astrodeploy.engines.recording import Job, Recording, StateName
+from astrodeploy.errors import InputError, UnsupportedError
+from astrodeploy.ir import LIF, Astrocyte, Connection, CubaLIF, Graph, Population
+from astrodeploy.ir.nodes import Array, FloatArray
+
+INTEGRATORS = ("euler", "exponential")
+SLOW_PORTS = ("activity", "modulation")  # what is under way to them at a reset still arrives
+
+
+def reference(job: Job, integrator: str = "euler") -> Recording:
+    """Run the float network that a Program means. States have the names of the integer kinds':
+
+    v         membrane above its reset value, because the chip resets to zero
+    u         what the synaptic current adds to the membrane in a step; a LIF's without its bias
+    gain      gain that a modulated neuron keeps
+    count, trace, log_gain   the astrocytes' (`ir.nodes.Astrocyte`); their messages are gains, 2**L
+
+    All are float64. Raises InputError, UnsupportedError.
+    """
+    depths = {p.name: job.program.network[p.name].depth for p in job.program.reference.populations}
+    return simulate(job.program.reference, job.spikes, job.reset_every, job.record, integrator, depths)
+
+
+def simulate(
+    graph: Graph,
+    spikes: Array,
+    reset_every: int = 0,
+    record: frozenset[StateName] = frozenset(),
+    integrator: str = "euler",
+    depths: Mapping[str, int] | None = None,
+) -> Recording:
+    """Run a float Graph on spikes (rows, steps, input size); every row starts from rest.
+
+    reset_every  0: never; else every population clears its fast states every so many steps
+    record       (population, state) to record, named as in `reference`; unknown ones are left out
+    integrator   "euler", as the nodes say, or "exponential": exact for inputs that are constant over a step
+    depths       the step in which each population starts; without them all start in step 0
+
+    Raises InputError for an unknown integrator, UnsupportedError for a loop that takes no time.
+    """
+    if integrator not in INTEGRATORS:
+        raise InputError(f"there is no integrator {integrator!r}; there are {', '.join(INTEGRATORS)}")
+    depths = depths or dict.fromkeys(graph.layers, 0)
+    rows, steps, _ = spikes.shape
+    groups = [_group(graph[name], graph, rows, integrator) for name in evaluation_order(graph)]
+    sent: dict[str, Array] = {graph.input.name: spikes}
+    sent |= {g.name: np.zeros((rows, steps, g.size), g.dtype) for g in groups}
+    states = {name: np.zeros((rows, steps, g.size)) for g in groups for name in g.recordable & record}
+    for step in range(steps):
+        for group in groups:
+            local = step - depths[group.name]
+            if local >= 0:
+                group.reset(resets(local, 0, reset_every))
+                arrived = _arrived(group, local, depths, sent, reset_every)
+                sent[group.name][:, step] = group.advance(local, arrived)
+            for name in group.recordable & record:
+                states[name][:, step] = group.recorded(name[1])
+    return Recording(sent, states)
+
+
+def evaluation_order(graph: Graph) -> list[str]:
+    """The populations but the input, each after those that reach it within a step.
+
+    Raises UnsupportedError that names the loop where some wait for each other.
+    """
+    waits = {p.name: {c.source for c in graph.into(p.name) if c.lag == 0} for p in graph.populations}
+    try:
+        order = list(TopologicalSorter(waits).static_order())
+    except CycleError as error:
+        loop = " -> ".join(reversed(error.args[1]))
+        raise UnsupportedError(
+            f"the loop {loop} takes no time: each waits for the other within one step; "
+            "give one of its connections a lag of at least 1 step"
+        ) from error
+    return [name for name in order if not graph[name].is_input]
+
+
+def resting_gain(population: Population, graph: Graph) -> FloatArray:
+    """The gain (size,) that a population keeps while its astrocytes rest; 1 for a neuron without one."""
+    gain = np.zeros(population.size)
+    for each in graph.into(population.name):
+        node = graph[each.source].node
+        if each.port == "modulation" and isinstance(node, Astrocyte):
+            resting = np.exp2(flat(node.log_gain, graph[each.source].size))
+            gain += np.asarray(each.weight, np.float64) @ resting
+    return np.where(gain == 0, 1.0, gain)
+
+
+def flat(array: Array, size: int) -> FloatArray:
+    """A parameter, scalar or of the population's shape, as float64 (size,)."""
+    return np.broadcast_to(array.ravel(), (size,)).astype(np.float64)
+
+
+class _Group:
+    """A population on all rows at once: its inputs and, by name, its states (rows, size)."""
+
+    dtype: type[np.generic] = np.float64
+    states: tuple[str, ...] = ()
+
+    def __init__(self, population: Population, graph: Graph) -> None:
+        self.name, self.size = population.name, population.size
+        self.inputs: list[Connection] = list(graph.into(population.name))
+        self.recordable = frozenset((self.name, state) for state in self.states)
+
+    def reset(self, what: str) -> None:
+        """Clear fast states for "fast"; states are at rest where "all" would clear them."""
+        raise NotImplementedError
+
+    def advance(self, step: int, arrived: dict[str, FloatArray]) -> Array:
+        """One step of the model; the messages sent, (rows, size)."""
+        raise NotImplementedError
+
+    def recorded(self, state: str) -> FloatArray:
+        """A state after the step, (rows, size)."""
+        raise NotImplementedError
+
+
+def _group(population: Population, graph: Graph, rows: int, integrator: str) -> _Group:
+    node = population.node
+    if isinstance(node, Astrocyte):
+        return _Astrocytes(population, node, graph, rows)
+    if isinstance(node, LIF | CubaLIF):
+        return _Neurons(population, node, graph, rows, integrator)
+    raise UnsupportedError(
+        f"{population.name} is a {type(node).__name__}: the float engine runs LIF, CubaLIF and Astrocyte"
+    )
+
+
+def _arrived(
+    group: _Group, local: int, depths: Mapping[str, int], sent: Mapping[str, Array], reset_every: int
+) -> dict[str, FloatArray]:
+    rows = len(next(iter(sent.values())))
+    totals = {port: np.zeros((rows, group.size)) for port in ("current", *SLOW_PORTS)}
+    for each in group.inputs:
+        slow = each.port in SLOW_PORTS
+        if local >= each.lag and not dropped(local, 0, each.lag, reset_every, slow):
+            messages = sent[each.source][:, local - each.lag + depths[each.source]]
+            totals[each.port] += messages.astype(np.float64) @ np.asarray(each.weight, np.float64).T
+    return totals
+
+
+class _Neurons(_Group):
+    """LIF and CubaLIF."""
+
+    dtype = np.int32
+    states = ("v", "u", "gain")
+
+    def __init__(
+        self, population: Population, node: LIF | CubaLIF, graph: Graph, rows: int, integrator: str
+    ) -> None:
+        super().__init__(population, graph)
+        self.parameters = {name: flat(array, self.size) for name, array in node.arrays().items()}
+        self.k = graph.dt / self.parameters["tau"]
+        self.has_synapse = isinstance(node, CubaLIF)
+        if self.has_synapse:
+            self.k_syn = graph.dt / self.parameters["tau_syn"]
+        self.integrate = self._exponential if integrator == "exponential" else self._euler
+        self.gain = np.tile(resting_gain(population, graph), (rows, 1))
+        self.u = np.zeros((rows, self.size))
+        self.reset("fast")
+
+    def reset(self, what: str) -> None:
+        if what:
+            self.v = np.tile(self.parameters["v_leak"], (len(self.gain), 1))
+            self.i = np.zeros_like(self.v)
+            self.u = np.zeros_like(self.v)
+
+    def advance(self, step: int, arrived: dict[str, FloatArray]) -> Array:
+        message = arrived["modulation"]
+        self.gain = np.where(message == 0, self.gain, message)
+        self.integrate(self.gain * (arrived["current"] + self.parameters["bias"]))
+        passing = self.i if self.has_synapse else self.gain * arrived["current"]
+        self.u = self.k * self.parameters["r"] * passing
+        spike = self.v > self.parameters["v_threshold"]
+        self.v = np.where(spike, self.parameters["v_reset"], self.v)
+        return spike
+
+    def recorded(self, state: str) -> FloatArray:
+        if state == "v":
+            return self.v - self.parameters["v_reset"]
+        return self.gain if state == "gain" else self.u
+
+    def _euler(self, drive: FloatArray) -> None:
+        p = self.parameters
+        if self.has_synapse:
+            drive = self.i * (1 - self.k_syn) + self.k_syn * p["w_in"] * drive
+            self.i = drive
+        self.v = self.v + self.k * (p["v_leak"] - self.v + p["r"] * drive)
+
+    def _exponential(self, drive: FloatArray) -> None:
+        """Both equations solved over one step, in which the drive is constant."""
+        p = self.parameters
+        if not self.has_synapse:
+            self.v = self.v - np.expm1(-self.k) * (p["v_leak"] + p["r"] * drive - self.v)
+            return
+        settled = p["w_in"] * drive
+        excess = self.i - settled
+        target = p["v_leak"] + p["r"] * settled
+        self.i = settled + excess * np.exp(-self.k_syn)
+        self.v = self.v - np.expm1(-self.k) * (target - self.v) + p["r"] * excess * self._transfer()
+
+    def _transfer(self) -> FloatArray:
+        """What one unit of decaying current adds to the membrane in a step: k e^-k where k = k_syn."""
+        fast, slow = np.maximum(self.k, self.k_syn), np.minimum(self.k, self.k_syn)
+        gap = fast - slow
+        share = np.divide(-np.expm1(-gap), gap, out=np.ones_like(gap), where=gap != 0)
+        gained: FloatArray = self.k * np.exp(-slow) * share
+        return gained
+
+
+class _Astrocytes(_Group):
+    """Slow gain control: counts in every step, computes at the end of every window."""
+
+    states = ("count", "trace", "log_gain")
+
+    def __init__(self, population: Population, node: Astrocyte, graph: Graph, rows: int) -> None:
+        super().__init__(population, graph)
+        self.node = node
+        self.count = np.zeros((rows, self.size))
+        self.trace = np.zeros_like(self.count)
+        self.log_gain = np.tile(flat(node.log_gain, self.size), (rows, 1))
+
+    def reset(self, what: str) -> None:
+        """All states are slow: no reset between samples touches them."""
+
+    def advance(self, step: int, arrived: dict[str, FloatArray]) -> Array:
+        node = self.node
+        self.count = self.count + arrived["activity"]
+        if not ticks(step, 0, node.period):
+            return np.zeros_like(self.count)
+        drive = self.count / node.period + node.set_point
+        self.trace = self.trace + node.decay * (drive - self.trace)
+        self.log_gain = np.clip(self.log_gain + node.rate * self.trace, node.low, node.high)
+        self.count = np.zeros_like(self.count)
+        return np.asarray(np.exp2(self.log_gain))
+
+    def recorded(self, state: str) -> FloatArray:
+        return {"count": self.count, "trace": self.trace, "log_gain": self.log_gain}[state]

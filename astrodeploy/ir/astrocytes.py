@@ -1,0 +1,33 @@
+"""What a network's astrocytes do at rest."""
+
+from dataclasses import replace
+
+from astrodeploy.ir.graph import Graph
+from astrodeploy.ir.nodes import LIF, Array, Astrocyte, CubaLIF
+
+
+def resting_gains(graph: Graph) -> dict[str, Array]:
+    """The gain of every neuron of each modulated population, with its astrocytes at rest."""
+    gains: dict[str, Array] = {}
+    for each in graph.connections:
+        node = graph[each.source].node
+        if each.port == "modulation" and isinstance(node, Astrocyte):
+            gains[each.target] = each.weight @ 2.0**node.log_gain
+    return gains
+
+
+def without_astrocytes(graph: Graph) -> Graph:
+    """The network with all astrocytes at rest for ever: no astrocytes, their gains in the weights."""
+    gains = resting_gains(graph)
+    connections = tuple(
+        replace(c, weight=c.weight * gains[c.target][:, None]) if c.target in gains else c
+        for c in graph.connections
+        if not (graph[c.source].is_astrocyte or graph[c.target].is_astrocyte)
+    )
+    for name, gain in gains.items():
+        population = graph[name]
+        node = population.node
+        if isinstance(node, LIF | CubaLIF):
+            graph = graph.with_population(replace(population, node=replace(node, bias=node.bias * gain)))
+    kept = tuple(p for p in graph.populations if not p.is_astrocyte)
+    return replace(graph, populations=kept, connections=connections)

@@ -1,0 +1,42 @@
+"""The compiler's flow: a tuple of names, and the passes that they name.
+
+To add a pass, write it as one frozen dataclass in a file here, name it in PASSES and put its name into
+FLOW where it belongs.
+"""
+
+from astrodeploy.errors import AstrodeployError
+from astrodeploy.ir import verify
+from astrodeploy.passes.base import Draft, Pass
+from astrodeploy.passes.canonicalise import Canonicalise
+from astrodeploy.passes.check import Check
+from astrodeploy.passes.freeze_astrocytes import FreezeAstrocytes
+from astrodeploy.passes.partition import Partition
+from astrodeploy.passes.quantise import Quantise
+from astrodeploy.passes.retime import Retime
+from astrodeploy.program import PassReport
+
+PASSES: dict[str, Pass] = {
+    each.name: each
+    for each in (Canonicalise(), FreezeAstrocytes(), Retime(), Quantise(), Check(), Partition())
+}
+
+FLOW = ("canonicalise", "retime", "quantise", "partition", "check")
+FROZEN_FLOW = ("canonicalise", "freeze_astrocytes", "retime", "quantise", "partition", "check")
+
+
+def run_flow(draft: Draft, flow: tuple[str, ...]) -> tuple[Draft, tuple[PassReport, ...]]:
+    """Apply the passes in order, verifying the network after each; what each did is reported.
+
+    Raises what a pass raises; where a pass broke a law of the Graph, the message names it and those
+    before it.
+    """
+    reports: list[PassReport] = []
+    for name in flow:
+        draft, notes = PASSES[name].apply(draft)
+        reports.append(PassReport(name, notes))
+        try:
+            verify(draft.graph)
+        except AstrodeployError as error:
+            before = ", ".join(r.name for r in reports[:-1]) or "nothing"
+            raise AstrodeployError(f"after the pass {name} (before it: {before}): {error}") from error
+    return draft, tuple(reports)

@@ -1,0 +1,278 @@
+"""quantise: from the float network to integers of the chip's formats.
+
+A LIF with k = dt / tau becomes v' = v (4096 - dv) / 4096 + u + bias with v measured from v_reset, and
+u = k r (weighted input): the factors are folded into the weights. `scale` integers make 1.0 of v; it
+is the largest for which no accumulator can overflow, whatever the input, and the threshold leaves
+room for overshoot. Nothing is clipped; everything that is rounded is noted with its error.
+"""
+
+from dataclasses import dataclass, replace
+from math import ceil, log2
+
+import numpy as np
+
+from astrodeploy.arithmetic import ALIGNMENT, STATE_BITS, STATE_MAX
+from astrodeploy.compartments import KINDS, Kind, Range
+from astrodeploy.compartments.astrocyte import LOG_BITS, TRACE_BITS
+from astrodeploy.compartments.lif import CURRENT, GAIN, GAIN_UNITY
+from astrodeploy.errors import UnsupportedError
+from astrodeploy.ir import LIF, Astrocyte, Compartments, Connection, CubaLIF, Graph, Population
+from astrodeploy.ir.astrocytes import resting_gains
+from astrodeploy.ir.nodes import Array, FloatArray, IntArray
+from astrodeploy.ir.numbers import DECAY, WEIGHT, WEIGHT_MAX, Fixed, Rounded, bias_format, mantissa_and_shift
+from astrodeploy.passes.base import Draft, Notes
+from astrodeploy.program import Note
+
+HEADROOM = 4  # v can reach this many thresholds before it saturates
+EXPONENTS = Range(-8, 7)  # weight exponents of the chip
+
+
+@dataclass(frozen=True)
+class Quantise:
+    """Choose scales and exponents, and round weights, thresholds, decays and biases."""
+
+    name = "quantise"
+
+    def apply(self, draft: Draft) -> tuple[Draft, Notes]:
+        """The draft with an integer network. Raises UnsupportedError where a format can't hold a value."""
+        graph = draft.graph
+        populations: list[Population] = []
+        connections: list[Connection] = []
+        notes: list[Note] = []
+        for population in graph.populations:
+            node = population.node
+            if isinstance(node, LIF | CubaLIF):
+                part = _neurons(graph, population, node)
+            elif isinstance(node, Astrocyte):
+                part = _astrocytes(graph, population, node)
+            else:
+                part = _Part(population, (), ())
+            populations.append(part.population)
+            connections += part.connections
+            notes += part.notes
+        integer = replace(graph, populations=tuple(populations), connections=tuple(connections))
+        return replace(draft, graph=integer), tuple(notes)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An integer population with the connections that end in it, and what was rounded."""
+
+    population: Population
+    connections: tuple[Connection, ...]
+    notes: Notes
+
+
+@dataclass(frozen=True, eq=False)
+class _Membrane:
+    """A neuron's equation with all factors folded, v measured from v_reset; arrays of one per neuron."""
+
+    factor: FloatArray  # of the weighted input
+    dv: Rounded
+    du: Rounded
+    threshold: FloatArray
+    rest: FloatArray
+    bias: FloatArray
+    modulated_bias: FloatArray
+
+
+def _membrane(name: str, node: LIF | CubaLIF, dt: float) -> _Membrane:
+    flat = {key: array.reshape(-1) for key, array in node.arrays().items()}
+    k = dt / flat["tau"]
+    factor = k * flat["r"]
+    du = DECAY.round(np.ones_like(k), f"{name}.du")
+    modulated_bias = factor * flat["bias"]
+    if isinstance(node, CubaLIF):
+        if np.any(flat["bias"]):
+            raise UnsupportedError(
+                f"{name} has a bias in its synaptic current, where the chip has none: train it with bias=False"
+            )
+        k_syn = dt / flat["tau_syn"]
+        factor = factor * k_syn * flat["w_in"]
+        du = DECAY.round(k_syn, f"{name}.du")
+    return _Membrane(
+        factor=factor,
+        dv=DECAY.round(k, f"{name}.dv"),
+        du=du,
+        threshold=flat["v_threshold"] - flat["v_reset"],
+        rest=flat["v_leak"] - flat["v_reset"],
+        bias=k * (flat["v_leak"] - flat["v_reset"]),
+        modulated_bias=modulated_bias,
+    )
+
+
+def _neurons(graph: Graph, population: Population, node: LIF | CubaLIF) -> _Part:
+    name = population.name
+    membrane = _membrane(name, node, graph.dt)
+    gains = resting_gains(graph).get(name)
+    synapses = [c for c in graph.into(name) if c.port == "current"]
+    weights = [membrane.factor[:, None] * c.weight for c in synapses]
+    scale = _scale(name, membrane, weights, _largest_gain(graph, name))
+    connections, notes = [], []
+    for connection, weight in zip(synapses, weights, strict=True):
+        quantised, note = _synapses(connection, weight, scale)
+        connections.append(quantised)
+        notes.append(note)
+    connections += [_modulation(c) for c in graph.into(name) if c.port == "modulation"]
+    kind = KINDS["lif"] if gains is None else KINDS["modulated_lif"]
+    rounded = _parameters(name, membrane, scale)
+    initial = {"u": np.zeros(population.size), "v": membrane.rest * scale}
+    if gains is not None:
+        initial["gain"] = gains * GAIN_UNITY
+    elif np.any(membrane.modulated_bias):
+        whole = Fixed(kind.parameters["bias"], scale).round(
+            membrane.bias + membrane.modulated_bias, f"{name}.bias"
+        )
+        rounded["bias"] = bias_format(whole)
+    compartments = Compartments(
+        kind=kind,
+        parameters={key: rounded[key].integers for key in kind.parameters},
+        initial=_initial(name, kind, initial),
+        units={"v": scale, "u": scale} | ({} if gains is None else {"gain": float(GAIN_UNITY)}),
+    )
+    notes += _parameter_notes(name, membrane, rounded, scale)
+    return _Part(replace(population, node=compartments), tuple(connections), tuple(notes))
+
+
+def _initial(name: str, kind: Kind, values: dict[str, FloatArray]) -> dict[str, IntArray]:
+    return {
+        key: Fixed(state.range, 1.0).round(values[key], f"{name}.{key} at rest").integers
+        for key, state in kind.states.items()
+    }
+
+
+def _largest_gain(graph: Graph, name: str) -> float:
+    astrocytes = [graph[c.source].node for c in graph.into(name) if c.port == "modulation"]
+    return max([1.0, *(2.0**node.high for node in astrocytes if isinstance(node, Astrocyte))])
+
+
+def _scale(name: str, membrane: _Membrane, weights: list[FloatArray], gain: float) -> float:
+    """Integers per 1.0 of v: the largest that uses 8 bits of weight and keeps every accumulator whole.
+
+    Worst case: in every step, all inputs of one sign are active, at the largest gain.
+    """
+    together = np.concatenate(weights, 1) if weights else np.zeros((membrane.factor.size, 1))
+    largest = float(np.abs(together).max())
+    if largest == 0:
+        raise UnsupportedError(f"{name} has no input other than zero weights")
+    worst = np.maximum(np.maximum(together, 0).sum(1), np.maximum(-together, 0).sum(1)).max()
+    if np.any(membrane.du.integers == 0):
+        raise UnsupportedError(f"{name}.tau_syn is longer than 8192 steps: its decay rounds to none at all")
+    memory = float((4096 / membrane.du.integers).max())
+    limits = (
+        (STATE_MAX + 1) / HEADROOM / membrane.threshold.max(),
+        (CURRENT.range.high << ALIGNMENT) / worst / _SAFETY,
+        (1 << (STATE_BITS - 1)) / (worst * gain * memory) / _SAFETY,
+    )
+    unit = WEIGHT_MAX * (1 << ALIGNMENT) / largest  # the scale at exponent 0
+    exponent = min(EXPONENTS.high, int(np.floor(log2(min(limits) / unit))))
+    return unit * 2.0 ** max(exponent, EXPONENTS.low)
+
+
+_SAFETY = 1 + 1 / WEIGHT_MAX  # rounding may make every weight larger by half a unit
+
+
+def _synapses(connection: Connection, weight: FloatArray, scale: float) -> tuple[Connection, Note]:
+    """Weights of 8 bits with the least exponent that holds them."""
+    target = weight * scale / (1 << ALIGNMENT)
+    largest = float(np.abs(target).max(initial=0.0))
+    exponent = max(EXPONENTS.low, ceil(log2(largest / WEIGHT_MAX) - 1e-9)) if largest else 0
+    rounded = Fixed(WEIGHT, 2.0**-exponent).round(target, connection.name)
+    note = Note(
+        connection.name,
+        f"weights are 8-bit integers times 2^{exponent}",
+        {
+            "largest error": rounded.worst,
+            "rounded to zero": rounded.zeroed,
+            "exponent": float(exponent),
+        },
+    )
+    return replace(connection, weight=rounded.integers.astype(np.int8), exponent=exponent), note
+
+
+def _modulation(connection: Connection) -> Connection:
+    if not np.all(np.isin(connection.weight, (0, 1))):
+        raise UnsupportedError(f"{connection.name}: a gain is passed on as it is, with weights 0 or 1")
+    return replace(connection, weight=connection.weight.astype(np.int8))
+
+
+def _parameters(name: str, membrane: _Membrane, scale: float) -> dict[str, Rounded]:
+    parameters = KINDS["modulated_lif"].parameters
+    threshold = Fixed(parameters["threshold"], scale / (1 << ALIGNMENT))
+    bias = Fixed(parameters["bias"], scale)
+    return {
+        "du": membrane.du,
+        "dv": membrane.dv,
+        "threshold": threshold.round(membrane.threshold, f"{name}.threshold"),
+        "bias": bias_format(bias.round(membrane.bias, f"{name}.bias")),
+        "modulated_bias": bias_format(bias.round(membrane.modulated_bias, f"{name}.bias")),
+    }
+
+
+def _parameter_notes(name: str, membrane: _Membrane, rounded: dict[str, Rounded], scale: float) -> list[Note]:
+    errors = {f"{key} error": value.worst for key, value in rounded.items() if value.worst}
+    notes = [Note(name, f"1.0 of its membrane is {scale:.6g} on the chip", errors)]
+    if np.any(membrane.dv.integers == 0):
+        notes.append(Note(name, "its membrane time constant is beyond 8192 steps: it does not leak at all"))
+    return notes
+
+
+def _astrocytes(graph: Graph, population: Population, node: Astrocyte) -> _Part:
+    name, kind = population.name, KINDS["astrocyte"]
+    (pool,) = graph.into(name)
+    whole, factors, error = _pool(pool.weight)
+    window = node.period * factors  # integer counts that make a drive of 1.0
+    drives = [_factor(name, "drive", node.decay * 2.0**TRACE_BITS / each) for each in window]
+    rate = _factor(name, "rate", node.rate * 2.0 ** (LOG_BITS - TRACE_BITS))
+    everywhere = lambda value: np.full(population.size, value)
+    parameters = {
+        "set_point": np.rint(node.set_point * window),
+        "trace_decay": DECAY.round(everywhere(node.decay), f"{name}.trace_decay").integers,
+        "drive": np.array([m for m, _ in drives]),
+        "drive_shift": np.array([s for _, s in drives]),
+        "rate": everywhere(rate[0]),
+        "rate_shift": everywhere(rate[1]),
+        "log_gain_low": everywhere(max(round(node.low * 2**LOG_BITS), kind.parameters["log_gain_low"].low)),
+        "log_gain_high": everywhere(
+            min(round(node.high * 2**LOG_BITS), kind.parameters["log_gain_high"].high)
+        ),
+    }
+    log_gain = node.log_gain.reshape(-1) * 2.0**LOG_BITS
+    zeros = np.zeros(population.size)
+    compartments = Compartments(
+        kind=kind,
+        parameters=parameters,
+        initial=_initial(name, kind, {"count": zeros, "trace": zeros, "log_gain": log_gain}),
+        period=node.period,
+        units={"trace": 2.0**TRACE_BITS, "log_gain": 2.0**LOG_BITS, "count": float(factors[0])},
+    )
+    note = Note(
+        name,
+        f"updated every {node.period} steps; gains from {2**node.low:g} to {2**node.high:g} in "
+        f"{GAIN.bits} bits, 1.0 is {GAIN_UNITY}",
+        {"largest pool weight error": error},
+    )
+    return _Part(replace(population, node=compartments), (replace(pool, weight=whole),), (note,))
+
+
+def _factor(name: str, what: str, value: float) -> tuple[int, int]:
+    parameters = KINDS["astrocyte"].parameters
+    return mantissa_and_shift(value, parameters[what], parameters[f"{what}_shift"], f"{name}.{what}")
+
+
+def _pool(weight: Array) -> tuple[Array, FloatArray, float]:
+    """Pool weights as int8, the integer that makes 1.0 in each row, and the largest relative error.
+
+    Rows whose weights are multiples of their least one are exact.
+    """
+    magnitude = np.abs(weight)
+    least = np.where(magnitude > 0, magnitude, np.inf).min(1)
+    largest = magnitude.max(1)
+    if not np.all(np.isfinite(least)):
+        raise UnsupportedError("an astrocyte's pool is empty: every domain must observe some neurons")
+    multiples = weight / least[:, None]
+    exact = np.all(np.abs(multiples - np.rint(multiples)) < 1e-9, 1) & (largest <= WEIGHT_MAX * least)
+    factors = np.where(exact, 1 / least, WEIGHT_MAX / largest)
+    scaled = weight * factors[:, None]
+    whole = np.rint(scaled)
+    return whole.astype(np.int8), factors, float(np.abs(whole - scaled).max() / np.abs(scaled).max())

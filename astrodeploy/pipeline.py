@@ -1,0 +1,142 @@
+"""From a source to a Program: the front doors, the flow, and export."""
+
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from astrodeploy.chip import load_chip
+from astrodeploy.errors import InputError
+from astrodeploy.ir import Graph
+from astrodeploy.passes.base import Draft
+from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, run_flow
+from astrodeploy.program import Program
+
+
+def load(source: Any, dt: float | None = None, input_shape: tuple[int, ...] | None = None) -> Graph:
+    """The float Graph of a source.
+
+    source       path of a .pt or .nir file; "package.module:function", a function that returns a torch
+                 module; a torch module with a one-step forward; a nir.NIRGraph; a Graph
+    dt           seconds per step, where the source does not say it
+    input_shape  for a torch module, where its first Linear does not say it
+
+    Only the factory that you name is executed. Raises InputError and its kinds.
+    """
+    if isinstance(source, Graph):
+        return source
+    if isinstance(source, str) and ":" in source and not Path(source).exists():
+        source = _made(source)
+    if isinstance(source, str | PathLike):
+        return _read(Path(source), dt)
+    return _converted(source, dt, input_shape)
+
+
+def _read(path: Path, dt: float | None) -> Graph:
+    if not path.exists():
+        raise InputError(f"{path} does not exist")
+    if path.suffix == ".nir":
+        from astrodeploy.load.nir_file import read_nir
+
+        return read_nir(path, dt)
+    if path.suffix == ".pt":
+        from astrodeploy.load.checkpoint import read_checkpoint
+
+        return read_checkpoint(path)
+    raise InputError(f"{path} is neither a .pt nor a .nir file, which are what can be compiled")
+
+
+def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | None) -> Graph:
+    import nir
+    import torch
+
+    from astrodeploy.ir import verify
+    from astrodeploy.ir.canonical import canonical
+
+    if isinstance(source, nir.NIRGraph):
+        from astrodeploy.load.nir_file import from_nir
+
+        graph = from_nir(source, dt)
+    elif isinstance(source, torch.nn.Module):
+        from astrodeploy.load.export_check import check_export
+        from astrodeploy.load.torch_module import graph_of
+
+        graph = canonical(graph_of(source, dt, input_shape))
+        verify(graph)
+        check_export(source, graph)
+    else:
+        raise InputError(
+            f"a {type(source).__name__} can't be compiled: give a path, a torch module or a NIR graph"
+        )
+    verify(graph)
+    return graph
+
+
+def _made(factory: str) -> Any:
+    module, _, function = factory.partition(":")
+    try:
+        make = getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{factory} can't be imported: {error}") from error
+    return make()
+
+
+def compile(
+    source: Any,
+    target: str | PathLike[str] = "loihi2",
+    *,
+    dt: float | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    freeze_astrocytes: bool = False,
+    reset_every: int | None = None,
+) -> Program:
+    """Compile a source (see `load`) for a chip, by name or the path of a chip's .toml file.
+
+    freeze_astrocytes  fold the gains at rest into the weights and leave the astrocytes out
+    reset_every        steps; clear fast states every so many steps of a run, one step later per depth
+
+    Raises InputError where the source can't be compiled, DoesNotFit where the chip can't hold it.
+    """
+    if reset_every is not None and reset_every < 1:
+        raise InputError(f"reset_every must be at least 1 step, not {reset_every}")
+    chip = load_chip(target)
+    draft = Draft(load(source, dt, input_shape), chip)
+    draft, reports = run_flow(draft, FROZEN_FLOW if freeze_astrocytes else FLOW)
+    assert draft.reference is not None
+    return Program(
+        network=draft.graph,
+        reference=draft.reference,
+        target=chip.name,
+        cores=draft.cores,
+        passes=reports,
+        reset_every=reset_every or 0,
+    )
+
+
+def export(
+    source: Any,
+    path: str | PathLike[str],
+    *,
+    dt: float | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    sample: Any = None,
+) -> Path:
+    """Write a source (see `load`) as a .nir file, checked before it is written.
+
+    A torch module is run against its Graph, on `sample` or random input; the document is read back and
+    must give the same Graph. Raises InputError and its kinds.
+    """
+    import torch
+
+    from astrodeploy.ir.plain import fingerprint
+    from astrodeploy.load.nir_file import from_nir, to_nir, write_nir
+
+    graph = load(source, dt, input_shape)
+    if isinstance(source, torch.nn.Module) and sample is not None:
+        from astrodeploy.load.export_check import check_export
+
+        check_export(source, graph, sample)
+    if fingerprint(from_nir(to_nir(graph))) != fingerprint(graph):
+        raise InputError(f"{path} was not written: NIR can't say the whole of this network")
+    write_nir(graph, Path(path))
+    return Path(path)

@@ -1,0 +1,39 @@
+"""The reference hybrid network: rate-coded pixels, a modulated spiking layer, a spiking read-out.
+
+    pixels -> rate encoder -> Linear -> LIF with astrocytes -> Linear -> LIF, one neuron a class
+
+All of it runs on the chip; only the arg max over the output's spike counts is the host's.
+"""
+
+from typing import Any
+
+import torch
+from astrodeploy.nn import AstrocyteLayer, RateEncoder
+from norse.torch import LIFBoxCell, LIFBoxParameters
+
+PIXELS, HIDDEN, CLASSES = 64, 128, 10
+STEPS = 20  # a digit is shown for 20 steps of 1 ms
+DT = 1e-3
+
+
+class Hybrid(torch.nn.Module):
+    """One step: (pixels (batch, 64) in 0..1, state) -> (output spikes (batch, 10), state)."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        neurons = LIFBoxParameters(tau_mem_inv=torch.tensor(1 / 10e-3), v_th=torch.tensor(0.25))
+        self.encoder = RateEncoder(steps=STEPS, seed=seed)
+        self.expand = torch.nn.Linear(PIXELS, HIDDEN, bias=False)
+        self.hidden = AstrocyteLayer(
+            LIFBoxCell(neurons, dt=DT), HIDDEN, domain=16, period=64, tau=0.64, rate=2.0
+        )
+        self.classify = torch.nn.Linear(HIDDEN, CLASSES, bias=False)
+        self.readout = LIFBoxCell(neurons, dt=DT)
+
+    def forward(self, pixels: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
+        """One step of the network."""
+        encoder, hidden, readout = (None, None, None) if state is None else state
+        spikes, encoder = self.encoder(pixels, encoder)
+        spikes, hidden = self.hidden(self.expand(spikes), hidden)
+        spikes, readout = self.readout(self.classify(spikes), readout)
+        return spikes, (encoder, hidden, readout)

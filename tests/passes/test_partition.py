@@ -1,0 +1,305 @@
+"""partition: every core legal, every neuron on one core."""
+
+from collections import Counter
+from math import ceil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from astrodeploy.chip import Chip, load_chip
+from astrodeploy.compartments import KINDS
+from astrodeploy.errors import DoesNotFit
+from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
+from astrodeploy.passes.base import Draft
+from astrodeploy.passes.check import Check
+from astrodeploy.passes.partition import Partition
+from astrodeploy.synapses import dense_bits, neuron_bits, sparse_bits, store
+
+
+def population(name, size, kind="lif", depth=1, period=0, **parameters):
+    made = KINDS[kind]
+    values = {k: np.broadcast_to(np.asarray(parameters.get(k, 0)), size) for k in made.parameters}
+    initial = {k: np.full(size, s.initial) for k, s in made.states.items()}
+    return Population(name, (size,), Compartments(made, values, initial, period), depth)
+
+
+def connection(source, target, weight, port="current", delay=1):
+    return Connection(source, target, port, np.asarray(weight, np.int8), delay=delay)
+
+
+def network(populations, connections, output=None):
+    return Graph(1e-3, tuple(populations), tuple(connections), output or populations[-1].name)
+
+
+def dense_network(*sizes):
+    """A chain of layers with weights 1."""
+    names = ["input", *[f"layer{i}" for i in range(1, len(sizes))]]
+    populations = [Population("input", (sizes[0],), Input())]
+    populations += [population(n, s, depth=i) for i, (n, s) in enumerate(zip(names, sizes, strict=True)) if i]
+    links = zip(names, names[1:], sizes, sizes[1:], strict=False)
+    return network(populations, [connection(a, b, np.ones((t, s))) for a, b, s, t in links])
+
+
+def tiny(**limits) -> Chip:
+    """The toy chip with other limits."""
+    chip = load_chip("toy")
+    changed = {k: getattr(chip.limits, k).model_copy(update={"value": v}) for k, v in limits.items()}
+    return chip.model_copy(update={"limits": chip.limits.model_copy(update=changed)})
+
+
+def partitioned(graph, chip):
+    return Partition().apply(Draft(graph, chip))
+
+
+# ---- an independent checker: plain Python, axon by axon -----------------------------------------------
+
+
+def axon_bits(encoding, n, delay, chip):
+    s, width = chip.synapses, chip.widths.weight_bits.value
+    width += s.delay_bits.value if delay > 1 else 0
+    bits = 0
+    while n > 0:
+        part = min(n, s.synapses_per_entry.value)
+        bits += s.entry_header_bits.value + part * width
+        bits += s.index_bits.value * (1 if encoding == "dense" else part)
+        n -= part
+    return ceil(bits / s.word_bits.value) * s.word_bits.value
+
+
+def whole_bits(encoding, c, chip):
+    counts = [
+        c.weight.shape[0] if encoding == "dense" else sum(w != 0 for w in column) for column in c.weight.T
+    ]
+    return sum(axon_bits(encoding, n, c.delay, chip) for n in counts)
+
+
+def recounted(graph, cores, chip):
+    """Loads of every core."""
+    loads = {core.index: Counter() for core in cores}
+    for core in cores:
+        mine = loads[core.index]
+        for cut in core.slices:
+            mine["compartments"] += cut.stop - cut.start
+            mine["memory_bits"] += (cut.stop - cut.start) * neuron_bits(graph[cut.population])
+            for c in graph.connections:
+                if c.target != cut.population:
+                    continue
+                encoding = (
+                    "sparse" if whole_bits("sparse", c, chip) <= whole_bits("dense", c, chip) else "dense"
+                )
+                for source in range(c.weight.shape[1]):
+                    column = c.weight[cut.start : cut.stop, source].tolist()
+                    n = len(column) if encoding == "dense" else sum(w != 0 for w in column)
+                    if not n:
+                        continue
+                    bits = axon_bits(encoding, n, c.delay, chip)
+                    mine["synaptic_memory_bits"] += bits
+                    mine["memory_bits"] += bits
+                    mine["input_axons"] += 1
+                    for other in cores:
+                        if any(s.population == c.source and s.start <= source < s.stop for s in other.slices):
+                            loads[other.index]["output_axons"] += 1
+    return loads
+
+
+def assert_legal(graph, cores, chip):
+    assert [core.index for core in cores] == list(range(len(cores)))
+    assert len(cores) <= chip.limits.cores.value
+    for p in graph.populations:
+        cuts = sorted((s.start, s.stop) for core in cores for s in core.slices if s.population == p.name)
+        held = [neuron for start, stop in cuts for neuron in range(start, stop)]
+        assert held == ([] if p.is_input else list(range(p.size))), p.name
+    loads = recounted(graph, cores, chip)
+    for core in cores:
+        assert core.slices
+        for name, limit in chip.core_limits.items():
+            assert core.loads[name] == loads[core.index][name] <= limit == core.limits[name], (
+                core.index,
+                name,
+            )
+
+
+# ---- encodings ------------------------------------------------------------------------------------
+
+
+def test_bits_of_one_axon_by_hand():
+    chip = load_chip("toy")  # header 10, index 4, weight 8, delay 2, word 64, 60 synapses an entry
+    assert dense_bits([0, 1, 6, 7], 1, chip).tolist() == [0, 64, 64, 128]  # 14 + 48 = 62, 14 + 56 = 70
+    assert dense_bits([5, 6], 2, chip).tolist() == [64, 128]  # 14 + 50 = 64, 14 + 60 = 74
+    assert sparse_bits([0, 4, 5], 1, chip).tolist() == [0, 64, 128]  # 10 + 48 = 58, 10 + 60 = 70
+    assert dense_bits([60, 61], 1, chip).tolist() == [512, 576]  # 494; 28 + 488 = 516
+
+
+def test_the_cheaper_encoding_is_taken_and_zeros_count_in_dense_only():
+    chip = load_chip("toy")
+    full, diagonal = (
+        store(connection("a", "b", np.ones((20, 20))), chip),
+        store(connection("a", "b", np.eye(20)), chip),
+    )
+    assert (full.encoding, full.dense, full.sparse) == ("dense", 20 * 192, 20 * 256)
+    assert (diagonal.encoding, diagonal.dense, diagonal.sparse) == ("sparse", 20 * 192, 20 * 64)
+    assert full.synapses(3, 8).tolist() == [5] * 20
+    assert diagonal.synapses(3, 8).tolist() == [0] * 3 + [1] * 5 + [0] * 12
+
+
+def test_a_neuron_keeps_its_states_and_the_parameters_that_differ():
+    same = population("same", 4, threshold=7)
+    differ = population("differ", 4, threshold=np.arange(4))
+    assert neuron_bits(same) == KINDS["lif"].state_bits
+    assert neuron_bits(differ) == KINDS["lif"].state_bits + KINDS["lif"].parameters["threshold"].bits
+
+
+# ---- partition ------------------------------------------------------------------------------------
+
+
+def test_a_small_network_shares_one_core():
+    graph, chip = dense_network(8, 6, 4), load_chip("toy")
+    draft, notes = partitioned(graph, chip)
+    assert [[(s.population, s.start, s.stop) for s in c.slices] for c in draft.cores] == [
+        [("layer1", 0, 6), ("layer2", 0, 4)]
+    ]
+    assert_legal(graph, draft.cores, chip)
+    assert [n.text for n in notes] == [
+        "stored dense: on one core dense would take 512 bits, sparse 1024",
+        "stored sparse: on one core dense would take 384 bits, sparse 384",
+        "uses 1 core",
+    ]
+
+
+def test_a_larger_network_is_cut_and_the_cuts_are_told():
+    graph, chip = dense_network(64, 40, 10), load_chip("toy")
+    draft, notes = partitioned(graph, chip)
+    assert len(draft.cores) > 3
+    assert_legal(graph, draft.cores, chip)
+    assert any(n.subject == "layer1" and "cut into" in n.text and "0..15 on core 0" in n.text for n in notes)
+    assert notes[-1].values == {"cores": len(draft.cores)}
+
+
+def test_the_same_network_gives_the_same_cores():
+    first, again = (partitioned(dense_network(64, 40, 10), load_chip("toy"))[0].cores for _ in range(2))
+    assert first == again
+
+
+def test_loihi2_takes_a_digits_network_on_few_cores():
+    graph, chip = dense_network(784, 512, 10), load_chip("loihi2")
+    draft, _ = partitioned(graph, chip)
+    # 784 axons of 9 entries: 512 neurons need 784 * 4352 bits = 3.25 cores of 2**20 bits
+    assert len(draft.cores) == 4
+    Check().apply(draft)
+
+
+def test_output_axons_decide_where_targets_are_cut():
+    chip = tiny(output_axons_per_core=24)
+    graph = dense_network(4, 16, 64)  # every neuron of layer1 sends to each range of layer2
+    draft, _ = partitioned(graph, chip)
+    ranges = sum(s.population == "layer2" for c in draft.cores for s in c.slices)
+    assert ranges >= 4
+    assert all(c.loads["output_axons"] <= 24 for c in draft.cores)
+    assert sum(c.loads["output_axons"] for c in draft.cores) == 16 * ranges
+    assert_legal(graph, draft.cores, chip)
+
+
+def astrocyte_network(size, domains):
+    pool = np.zeros((domains, size), np.int8)
+    pool[np.arange(size) % domains, np.arange(size)] = 1
+    return network(
+        [
+            Population("input", (8,), Input()),
+            population("hidden", size, "modulated_lif"),
+            population("out", 12, depth=2),
+            population("astro", domains, "astrocyte", depth=2, period=8),
+        ],
+        [
+            connection("input", "hidden", np.ones((size, 8))),
+            connection("hidden", "out", np.ones((12, size))),
+            connection("hidden", "astro", pool, "activity"),
+            connection("astro", "hidden", pool.T, "modulation"),
+        ],
+        "out",
+    )
+
+
+def test_astrocytes_lie_with_what_they_modulate():
+    graph, chip = astrocyte_network(8, 2), load_chip("toy")
+    draft, _ = partitioned(graph, chip)
+    assert len(draft.cores) == 2  # 8 + 2 + 12 neurons on cores of 16: the astrocytes come before "out"
+    assert [s.population for s in draft.cores[0].slices] == ["hidden", "astro"]
+    assert_legal(graph, draft.cores, chip)
+
+
+def test_gaps_are_filled_where_cores_run_out():
+    graph = dense_network(4, 10, 10, 10)  # 30 neurons; whole layers need 3 cores of 16
+    assert len(partitioned(graph, load_chip("toy"))[0].cores) == 3
+    chip = tiny(cores=2)
+    draft, _ = partitioned(graph, chip)
+    assert len(draft.cores) == 2
+    assert_legal(graph, draft.cores, chip)
+
+
+def test_a_neuron_that_does_not_fit_is_named_with_all_numbers():
+    message = (
+        r"neuron 0 of layer1 alone does not fit a core of toy: it needs compartments 1 of 16, "
+        r"synaptic_memory_bits 6400 of 12288, input_axons 100 of 96, output_axons 0 of 48, memory_bits \d+ of 16384"
+    )
+    with pytest.raises(DoesNotFit, match=message):
+        partitioned(dense_network(100, 2), load_chip("toy"))
+
+
+def test_too_few_cores_are_told_with_all_numbers():
+    message = (
+        "the network needs 3 cores, toy has 1: in all it needs compartments 44 of 16 a core, "
+        r"synaptic_memory_bits \d+ of 12288 a core, .* a larger chip"
+    )
+    with pytest.raises(DoesNotFit, match=message):
+        partitioned(dense_network(4, 40, 4), tiny(cores=1))
+
+
+# ---- the law --------------------------------------------------------------------------------------
+
+
+@st.composite
+def networks(draw):
+    """Random networks with chains, skips, recurrence, zeros and astrocytes."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    sizes = draw(st.lists(st.integers(1, 30), min_size=2, max_size=4))
+    fill = draw(st.sampled_from([0.05, 0.3, 1.0]))
+    weight = lambda t, s: rng.integers(-128, 128, (t, s)) * (rng.random((t, s)) < fill)
+    populations = [Population("p0", (sizes[0],), Input())]
+    populations += [population(f"p{i}", n, "modulated_lif", i) for i, n in enumerate(sizes) if i]
+    pairs = [(i, j) for i in range(len(sizes)) for j in range(1, len(sizes)) if i < j or draw(st.booleans())]
+    links = [connection(f"p{i}", f"p{j}", weight(sizes[j], sizes[i]), delay=1 + (i >= j)) for i, j in pairs]
+    if draw(st.booleans()):
+        domains = draw(st.integers(1, 4))
+        populations.append(population("astro", domains, "astrocyte", 2, 4))
+        links.append(connection("p1", "astro", weight(domains, sizes[1]), "activity"))
+        links.append(connection("astro", "p1", weight(sizes[1], domains), "modulation"))
+    return network(populations, links, "p1")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    networks(),
+    st.integers(1, 20),
+    st.sampled_from([2048, 8192, 65536]),
+    st.integers(20, 200),
+    st.integers(4, 200),
+    st.sampled_from([4, 16]),
+)
+def test_a_partition_is_legal_or_refused(graph, compartments, memory, inputs, outputs, cores):
+    chip = tiny(
+        cores=cores,
+        compartments_per_core=compartments,
+        synaptic_memory_bits_per_core=memory,
+        memory_bits_per_core=2 * memory,
+        input_axons_per_core=inputs,
+        output_axons_per_core=outputs,
+    )
+    try:
+        draft, _ = partitioned(graph, chip)
+    except DoesNotFit as error:
+        assert "alone does not fit" in str(error) or f"toy has {cores}" in str(error)
+        return
+    assert_legal(graph, draft.cores, chip)
+    Check().apply(draft)

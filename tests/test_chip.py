@@ -1,0 +1,192 @@
+"""Chips as data: the files that travel with the package, and a user's own."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from astrodeploy.arithmetic import OPERATIONS
+from astrodeploy.chip import Cost, Instructions, Number, chip_names, load_chip, operation_count
+from astrodeploy.compartments import KINDS
+from astrodeploy.errors import ChipError
+from astrodeploy.resources import data_folder
+
+TOY = data_folder("targets") / "toy" / "chip.toml"
+PUBLISHED_INSTRUCTIONS = {
+    *("RMW", "RDC", "MOV", "SEL", "AND", "OR", "SHL", "ADD", "NEG", "MIN", "MUL_SHR"),
+    *("LT", "GE", "EQ", "SKP_C", "JMP_C", "SPIKE", "PROBE"),
+}
+
+
+def edited(folder: Path, old: str, new: str) -> Path:
+    text = TOY.read_text()
+    assert text.count(old) == 1
+    path = folder / "mine.toml"
+    path.write_text(text.replace(old, new))
+    return path
+
+
+def line_of(path: Path, start: str) -> int:
+    return next(i for i, line in enumerate(path.read_text().splitlines(), 1) if line.startswith(start))
+
+
+def test_the_packaged_chips_are_listed():
+    assert {"loihi1", "loihi2", "toy"} <= set(chip_names())
+
+
+@pytest.mark.parametrize("name", chip_names())
+def test_every_packaged_chip_loads_under_its_name_and_every_number_has_a_source(name):
+    chip = load_chip(name)
+    assert chip.name == name
+    numbers = dict(chip.numbers())
+    assert len(numbers) > 30
+    assert all(len(each.source) > 5 and each.quality for each in numbers.values())
+    assert {type(each) for each in numbers.values()} <= {Number, Cost, Instructions}
+
+
+def test_published_limits():
+    loihi1, loihi2 = load_chip("loihi1"), load_chip("loihi2")
+    assert loihi1.core_limits == {
+        "compartments": 1024,
+        "synaptic_memory_bits": 128 * 1024 * 8,
+        "input_axons": 4096,
+        "output_axons": 4096,
+    }
+    assert loihi2.core_limits["compartments"] == 8192
+    assert loihi2.core_limits["memory_bits"] == 192 * 1024 * 8
+    assert loihi2.limits.output_axons_per_core.quality == "assumed"
+    assert loihi1.costs.energy_per_synaptic_operation_pJ.typical == 23.6
+    assert loihi1.costs.energy_per_synaptic_operation_pJ.quality == "published"
+    assert loihi2.costs.energy_per_synaptic_operation_pJ.quality == "derived"
+
+
+def test_loihi2_maps_every_operation_to_published_instructions():
+    operations = load_chip("loihi2").execution.operations
+    assert set(operations) == {*OPERATIONS, "table"}
+    assert {i for each in operations.values() for i in each.instructions} <= PUBLISHED_INSTRUCTIONS
+    assert operations["table"].quality == operations["count_leading_zeros"].quality == "assumed"
+
+
+def test_loihi1_executes_the_plain_compartment_only():
+    loihi1, loihi2 = load_chip("loihi1"), load_chip("loihi2")
+    assert loihi1.missing_operations(KINDS["lif"]) == ()
+    assert "multiply" in loihi1.missing_operations(KINDS["astrocyte"])
+    assert all(loihi2.missing_operations(kind) == () for kind in KINDS.values())
+
+
+def test_a_kind_that_only_borrows_the_name_is_a_program():
+    impostor = replace(KINDS["astrocyte"], name="lif")
+    assert load_chip("loihi1").missing_operations(impostor)
+
+
+def test_tiles_are_filled_in_order_row_by_row():
+    chip = load_chip("toy")  # 2 x 2 tiles of 4 cores
+    assert [chip.tile(core) for core in (0, 3, 4, 8, 15)] == [(0, 0), (0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def test_operation_count_leaves_loads_and_constants_out():
+    lif = KINDS["lif"].step
+    free = [op for op in lif.operations if op[0] in ("state", "parameter", "input", "constant")]
+    assert operation_count(lif) == len(lif.operations) - len(free) > 10
+    assert operation_count(None) == 0
+
+
+def test_a_file_of_ones_own_is_a_target(tmp_path):
+    path = edited(tmp_path, 'name = "toy"', 'name = "mine"')
+    assert load_chip(path).name == load_chip(str(path)).name == "mine"
+
+
+def test_an_unknown_target_lists_the_known_ones():
+    with pytest.raises(ChipError, match=r"no target 'loihi3': choose one of .*loihi1, loihi2.*toy.*\.toml"):
+        load_chip("loihi3")
+
+
+def test_a_path_is_no_name():
+    with pytest.raises(ChipError, match="no target"):
+        load_chip("../targets/toy")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ChipError, match=r"gone\.toml can't be read: No such file"):
+        load_chip(tmp_path / "gone.toml")
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    path = tmp_path / "odd.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ChipError, match=r"odd\.toml is not UTF-8"):
+        load_chip(path)
+
+
+def test_a_file_that_is_no_toml(tmp_path):
+    path = edited(tmp_path, "[widths]", "[widths")
+    with pytest.raises(ChipError, match=r"mine\.toml is not valid TOML: .*line \d+"):
+        load_chip(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "message"),
+    [
+        ("cores = { value = 16,", "cores = { value = 16.5,", "limits.cores.value", "valid integer"),
+        (
+            "cores = { value = 16,",
+            "cores = { value = -1,",
+            "limits.cores.value",
+            "greater than or equal to 0",
+        ),
+        ("cores = { value = 16,", "cores = {", "limits.cores.value", "Field required"),
+        ("cores = { value = 16,", 'cores = { unit = "1", value = 16,', "limits.cores.unit", "Extra inputs"),
+        (
+            "energy_per_message_pJ = { low = 1.0,",
+            "energy_per_message_pJ = { low = 9.0,",
+            "costs.energy_per_message_pJ",
+            "low <= typical <= high is needed, not 9.0, 2.0, 4.0",
+        ),
+        (
+            "energy_per_message_pJ = { low = 1.0,",
+            "energy_per_message_pJ = { low = nan,",
+            "costs.energy_per_message_pJ.low",
+            "finite number",
+        ),
+        ("energy_per_message_pJ", "energy_per_message_nJ", "costs.energy_per_message_pJ", "Field required"),
+    ],
+)
+def test_a_wrong_entry_is_named_with_its_line(tmp_path, old, new, key, message):
+    path = edited(tmp_path, old, new)
+    with pytest.raises(ChipError, match=rf"mine\.toml is wrong.*{key} \(line \d+\): .*({message})"):
+        load_chip(path)
+
+
+def test_the_line_is_that_of_the_entry(tmp_path):
+    path = edited(tmp_path, "input_axons_per_core = { value = 96,", "input_axons_per_core = { value = true,")
+    line = line_of(path, "input_axons_per_core")
+    with pytest.raises(ChipError, match=rf"limits\.input_axons_per_core\.value \(line {line}\)"):
+        load_chip(path)
+
+
+def test_more_cores_than_the_mesh_holds(tmp_path):
+    path = edited(tmp_path, "cores = { value = 16,", "cores = { value = 17,")
+    with pytest.raises(ChipError, match="17 cores and 16 places in the mesh"):
+        load_chip(path)
+
+
+def test_bias_widths_need_each_other(tmp_path):
+    extra = (
+        'message_bits = { value = 12, source = "x", quality = "assumed" }\nbias_mantissa_bits = { value = 13,'
+    )
+    path = edited(tmp_path, "message_bits = { value = 12,", extra)
+    with pytest.raises(ChipError, match="need each other"):
+        load_chip(path)
+
+
+def test_empty_words(tmp_path):
+    path = edited(tmp_path, "word_bits = { value = 64,", "word_bits = { value = 0,")
+    with pytest.raises(ChipError, match="at least 1"):
+        load_chip(path)
+
+
+def test_an_empty_file_lists_what_it_lacks(tmp_path):
+    path = tmp_path / "empty.toml"
+    path.write_text("")
+    with pytest.raises(ChipError, match=r"name: Field required; .*costs: Field required"):
+        load_chip(path)
