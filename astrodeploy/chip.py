@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from astrodeploy.arithmetic import ALIGNMENT
 from astrodeploy.compartments import KINDS, Kind
 from astrodeploy.compartments.language import OperationList
 from astrodeploy.errors import ChipError
@@ -167,6 +168,12 @@ class Chip(_Data):
             "memory_bits": self.limits.memory_bits_per_core,
         }
         return {name: number.value for name, number in named.items() if number is not None}
+
+    @property
+    def accumulator_limit(self) -> int | None:
+        """Largest magnitude of all that arrives in a step, after the shift by 6; None without a limit."""
+        bits = self.widths.accumulator_bits
+        return None if bits is None else (1 << bits.value) - (1 << ALIGNMENT)
 
     def missing_operations(self, kind: Kind) -> tuple[str, ...]:
         """Operations of a kind that the chip lacks, sorted; none where it executes the kind."""

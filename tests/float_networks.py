@@ -7,6 +7,7 @@ import numpy as np
 from astrodeploy.engines.recording import Job
 from astrodeploy.ir import LIF, Astrocyte, Compartments, Connection, CubaLIF, Graph, Input, Population, verify
 from astrodeploy.passes.base import Draft
+from astrodeploy.passes.canonicalise import Canonicalise
 from astrodeploy.passes.quantise import Quantise
 from astrodeploy.passes.retime import Retime
 from astrodeploy.program import Program
@@ -103,7 +104,7 @@ def random_closed_loop(rng: Generator, inputs: int = 12) -> Graph:
 def compiled(float_graph: Graph, reset_every: int = 0) -> Program:
     """The Program of a float network, without cores."""
     draft = Draft(float_graph, None)
-    for each in (Retime(), Quantise()):
+    for each in (Canonicalise(), Retime(), Quantise()):
         draft, _ = each.apply(draft)
     verify(draft.graph)
     return Program(draft.graph, draft.reference, "loihi2", (), (), reset_every)

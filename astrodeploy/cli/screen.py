@@ -1,13 +1,16 @@
 """What the commands write: messages and progress on stderr, tables or JSON on stdout."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-out = Console(highlight=False)
+PLAIN_WIDTH = 120  # of tables that go into a file or a pipe
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 

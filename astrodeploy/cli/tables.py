@@ -92,18 +92,10 @@ def tick_rows(program: Program) -> list[dict[str, Any]]:
 
 def show_program(program: Program) -> None:
     """What every pass did, and what it costs in cores, neurons and synaptic memory."""
-    rows = [
-        (report.name, note.subject, note.text + _values(note.values))
-        for report in program.passes
-        for note in report.notes
-    ]
+    rows = [(report.name, note.subject, note.text) for report in program.passes for note in report.notes]
     table("what the passes did", ("pass", "object", "what"), rows)
     show_layers(program)
     show_cores(program)
-
-
-def _values(values: Any) -> str:
-    return "".join(f"; {name} {value:.4g}" for name, value in values.items())
 
 
 def show_layers(program: Program) -> None:
@@ -130,7 +122,8 @@ def show_cores(program: Program) -> None:
         for core in program.cores
     ]
     columns = ("core", "holds", *[">" + name.replace("_", " ") for name in loads])
-    table(f"{len(program.cores)} cores of {program.target}", columns, rows)
+    count = f"{len(program.cores)} core{'s' if len(program.cores) > 1 else ''}"
+    table(f"{count} of {program.target}", columns, rows)
 
 
 def show_inspection(program: Program) -> None:
@@ -169,13 +162,13 @@ def show_runs(program: Program, runs: "Iterable[tuple[Trace, float | None]]") ->
             _label(trace.engine),
             len(trace.outputs),
             "-" if accuracy is None else percent(accuracy),
-            *[int((trace.spikes[name] != 0).sum()) for name in program.layers],
+            ", ".join(f"{name} {int((trace.spikes[name] != 0).sum())}" for name in program.layers),
             f"{trace.seconds:.2f} s",
         )
         for trace, accuracy in runs
     ]
     stream = "one stream, astrocytes carried" if runs[0][0].stream else "every sample from rest"
-    columns = ("engine", ">samples", ">accuracy", *[f">{name} messages" for name in program.layers], ">time")
+    columns = ("engine", ">samples", ">accuracy", "messages sent", ">time")
     table(f"runs: {runs[0][0].steps} steps a sample, {stream}", columns, rows)
     _show_agreement(runs)
 

@@ -188,7 +188,7 @@ def trace_of(plan: Plan, recording: Recording, engine: str, seconds: float) -> T
         spikes=spikes,
         states=states,
         outputs=window.sum(1, dtype=np.int64),
-        events=core_events(program, spikes),
+        events=core_events(program, recording.spikes),
         seconds=seconds,
         versions=_versions() | dict(recording.versions),
     )

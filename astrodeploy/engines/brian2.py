@@ -176,10 +176,12 @@ class _Block:
             f"own += own_{name}\ntarget += target_{name}\nown_{name} = 0\ntarget_{name} = 0"
             for name in inputs
         ]
+        settings = (node.set_point, node.decay, node.rate, node.low, node.high)
+        set_point, rate_of_trace, rate, low, high = (repr(float(each)) for each in settings)
         code += [
-            f"error = target / {node.period} + {node.set_point!r} - own / {node.period}",
-            f"calcium += due * {node.decay!r} * (error - calcium)",
-            f"bounded = clip(log_gain + {node.rate!r} * calcium, {node.low!r}, {node.high!r})",
+            f"error = target / {node.period} + {set_point} - own / {node.period}",
+            f"calcium += due * {rate_of_trace} * (error - calcium)",
+            f"bounded = clip(log_gain + {rate} * calcium, {low}, {high})",
             "log_gain = bounded * due + log_gain * (1 - due)",
             "gain = 2.0 ** log_gain",
             "own *= 1 - due",
@@ -197,9 +199,8 @@ class _Block:
         for each in self.graph.into(population.name):
             node = self.graph[each.source].node
             if isinstance(node, Astrocyte):
-                total = total + np.dot(
-                    each.weight, np.power(2.0, node.log_gain) * np.ones(each.weight.shape[1])
-                )
+                gains = np.full(each.weight.shape[1], 2.0 ** node.log_gain.reshape(-1))
+                total = total + np.dot(each.weight, gains)
         total[total == 0] = 1.0
         return total
 
@@ -355,9 +356,7 @@ def _load() -> Any:
     try:
         library = import_module("brian2")
     except ImportError as error:
-        raise EngineError(
-            f"Brian2 can't be imported ({error}): install it with pip install brian2"
-        ) from error
+        raise EngineError(f"Brian2 can't be imported: {error}; pip install brian2") from error
     logger = library.BrianLogger
     if warnings.showwarning is not show:
         logging.captureWarnings(False)

@@ -11,7 +11,7 @@ for one, is exact.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +62,7 @@ def _run(job: Job, dtype: Any, functions: Callable[[str], Functions]) -> Recordi
 
 # ---- operations ------------------------------------------------------------------------------------
 
-OPERATIONS: Functions = {**arithmetic.OPERATIONS}
+OPERATIONS: Functions = cast(Any, arithmetic.OPERATIONS)
 WIDTHS = {"saturate": "saturate to a width", "wrap": "wrap to a width"}
 
 

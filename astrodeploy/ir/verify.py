@@ -45,6 +45,13 @@ def _structure(graph: Graph) -> list[str]:
         ]
     ends = [c.name for c in graph.connections]
     findings += [f"{n} is connected twice" for n in sorted(set(ends)) if ends.count(n) > 1]
+    kinds = {
+        p.node.kind.fingerprint: p.node.kind.name
+        for p in graph.populations
+        if isinstance(p.node, Compartments)
+    }
+    called = list(kinds.values())
+    findings += [f"two kinds are called {n!r}" for n in sorted(set(called)) if called.count(n) > 1]
     for p in graph.populations:
         if not p.shape or any(n < 1 for n in p.shape):
             findings.append(f"{p.name} has the empty shape {p.shape}")

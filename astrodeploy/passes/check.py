@@ -166,9 +166,8 @@ def _representable(bias: IntArray, mantissa_bits: int, maximal_exponent: int) ->
 
 def accumulators_hold_all_arrivals(draft: Draft) -> Findings:
     """The most that a step can bring to a port, shifted by the alignment, fits the accumulator."""
-    if (bits := draft.chip.widths.accumulator_bits) is None:
+    if (limit := draft.chip.accumulator_limit) is None:
         return
-    limit = (1 << bits.value) - (1 << ALIGNMENT)
     for population, node in _neurons(draft.graph):
         for port in node.kind.inputs:
             ranges = [

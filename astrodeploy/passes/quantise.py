@@ -12,6 +12,7 @@ from math import ceil, log2
 import numpy as np
 
 from astrodeploy.arithmetic import ALIGNMENT, STATE_BITS, STATE_MAX
+from astrodeploy.chip import Chip
 from astrodeploy.compartments import KINDS, Kind, Range
 from astrodeploy.compartments.astrocyte import LOG_BITS, TRACE_BITS
 from astrodeploy.compartments.lif import CURRENT, GAIN, GAIN_UNITY
@@ -42,7 +43,7 @@ class Quantise:
         for population in graph.populations:
             node = population.node
             if isinstance(node, LIF | CubaLIF):
-                part = _neurons(graph, population, node)
+                part = _neurons(graph, population, node, draft.chip)
             elif isinstance(node, Astrocyte):
                 part = _astrocytes(graph, population, node)
             else:
@@ -101,16 +102,18 @@ def _membrane(name: str, node: LIF | CubaLIF, dt: float) -> _Membrane:
     )
 
 
-def _neurons(graph: Graph, population: Population, node: LIF | CubaLIF) -> _Part:
+def _neurons(graph: Graph, population: Population, node: LIF | CubaLIF, chip: Chip) -> _Part:
     name = population.name
     membrane = _membrane(name, node, graph.dt)
     gains = resting_gains(graph).get(name)
     synapses = [c for c in graph.into(name) if c.port == "current"]
     weights = [membrane.factor[:, None] * c.weight for c in synapses]
-    scale = _scale(name, membrane, weights, _largest_gain(graph, name))
+    bits = min(WEIGHT.bits, chip.widths.weight_bits.value)
+    accumulator = min(CURRENT.range.high << ALIGNMENT, chip.accumulator_limit or STATE_MAX << ALIGNMENT)
+    scale = _scale(name, membrane, weights, _largest_gain(graph, name), accumulator, Range.signed(bits))
     connections, notes = [], []
     for connection, weight in zip(synapses, weights, strict=True):
-        quantised, note = _synapses(connection, weight, scale)
+        quantised, note = _synapses(connection, weight, scale, Range.signed(bits))
         connections.append(quantised)
         notes.append(note)
     connections += [_modulation(c) for c in graph.into(name) if c.port == "modulation"]
@@ -146,8 +149,10 @@ def _largest_gain(graph: Graph, name: str) -> float:
     return max([1.0, *(2.0**node.high for node in astrocytes if isinstance(node, Astrocyte))])
 
 
-def _scale(name: str, membrane: _Membrane, weights: list[FloatArray], gain: float) -> float:
-    """Integers per 1.0 of v: the largest that uses 8 bits of weight and keeps every accumulator whole.
+def _scale(
+    name: str, membrane: _Membrane, weights: list[FloatArray], gain: float, accumulator: int, weight: Range
+) -> float:
+    """Integers per 1.0 of v: the largest that uses all bits of weight and keeps every accumulator whole.
 
     Worst case: in every step, all inputs of one sign are active, at the largest gain.
     """
@@ -159,28 +164,30 @@ def _scale(name: str, membrane: _Membrane, weights: list[FloatArray], gain: floa
     if np.any(membrane.du.integers == 0):
         raise UnsupportedError(f"{name}.tau_syn is longer than 8192 steps: its decay rounds to none at all")
     memory = float((4096 / membrane.du.integers).max())
+    # rounding may make every weight larger by half a unit
+    rounded_up = worst * (1 + together.shape[1] * largest / worst / weight.high / 2)
     limits = (
         (STATE_MAX + 1) / HEADROOM / membrane.threshold.max(),
-        (CURRENT.range.high << ALIGNMENT) / worst / _SAFETY,
-        (1 << (STATE_BITS - 1)) / (worst * gain * memory) / _SAFETY,
+        accumulator / rounded_up,
+        (1 << (STATE_BITS - 1)) / (rounded_up * gain * memory),
     )
-    unit = WEIGHT_MAX * (1 << ALIGNMENT) / largest  # the scale at exponent 0
+    unit = weight.high * (1 << ALIGNMENT) / largest  # the scale at exponent 0
     exponent = min(EXPONENTS.high, int(np.floor(log2(min(limits) / unit))))
     return unit * 2.0 ** max(exponent, EXPONENTS.low)
 
 
-_SAFETY = 1 + 1 / WEIGHT_MAX  # rounding may make every weight larger by half a unit
-
-
-def _synapses(connection: Connection, weight: FloatArray, scale: float) -> tuple[Connection, Note]:
-    """Weights of 8 bits with the least exponent that holds them."""
+def _synapses(
+    connection: Connection, weight: FloatArray, scale: float, allowed: Range
+) -> tuple[Connection, Note]:
+    """Weights of the chip's width with the least exponent that holds them."""
     target = weight * scale / (1 << ALIGNMENT)
     largest = float(np.abs(target).max(initial=0.0))
-    exponent = max(EXPONENTS.low, ceil(log2(largest / WEIGHT_MAX) - 1e-9)) if largest else 0
-    rounded = Fixed(WEIGHT, 2.0**-exponent).round(target, connection.name)
+    exponent = max(EXPONENTS.low, ceil(log2(largest / allowed.high) - 1e-9)) if largest else 0
+    rounded = Fixed(allowed, 2.0**-exponent).round(target, connection.name)
     note = Note(
         connection.name,
-        f"weights are 8-bit integers times 2^{exponent}",
+        f"weights are {allowed.bits}-bit integers times 2^{exponent}; rounding moves one by at most "
+        f"{rounded.worst:.2%} of the largest, and makes {rounded.zeroed:.2%} of them zero",
         {
             "largest error": rounded.worst,
             "rounded to zero": rounded.zeroed,
@@ -210,8 +217,11 @@ def _parameters(name: str, membrane: _Membrane, scale: float) -> dict[str, Round
 
 
 def _parameter_notes(name: str, membrane: _Membrane, rounded: dict[str, Rounded], scale: float) -> list[Note]:
-    errors = {f"{key} error": value.worst for key, value in rounded.items() if value.worst}
-    notes = [Note(name, f"1.0 of its membrane is {scale:.6g} on the chip", errors)]
+    errors = {key: value.worst for key, value in rounded.items() if value.worst}
+    text = ", ".join(f"{key} by {error:.2g} of its value" for key, error in errors.items())
+    notes = [
+        Note(name, f"1.0 of its membrane is {scale:.6g} on the chip; rounded: {text or 'nothing'}", errors)
+    ]
     if np.any(membrane.dv.integers == 0):
         notes.append(Note(name, "its membrane time constant is beyond 8192 steps: it does not leak at all"))
     return notes
@@ -249,7 +259,8 @@ def _astrocytes(graph: Graph, population: Population, node: Astrocyte) -> _Part:
     note = Note(
         name,
         f"updated every {node.period} steps; gains from {2**node.low:g} to {2**node.high:g} in "
-        f"{GAIN.bits} bits, 1.0 is {GAIN_UNITY}",
+        f"{GAIN.bits} bits, 1.0 is {GAIN_UNITY}; pool weights are "
+        + ("exact" if error < 1e-12 else f"rounded by at most {error:.2%} of the largest"),
         {"largest pool weight error": error},
     )
     return _Part(replace(population, node=compartments), (replace(pool, weight=whole),), (note,))

@@ -12,7 +12,7 @@ from astrodeploy.nn import AstrocyteLayer, RateEncoder
 from norse.torch import LIFBoxCell, LIFBoxParameters
 
 PIXELS, HIDDEN, CLASSES = 64, 128, 10
-STEPS = 20  # a digit is shown for 20 steps of 1 ms
+STEPS = 24  # a digit is shown for 24 steps of 1 ms
 DT = 1e-3
 
 
@@ -21,14 +21,18 @@ class Hybrid(torch.nn.Module):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        neurons = LIFBoxParameters(tau_mem_inv=torch.tensor(1 / 10e-3), v_th=torch.tensor(0.25))
+        neurons = LIFBoxParameters(
+            tau_mem_inv=torch.tensor(1 / 5e-3), v_th=torch.tensor(0.5), alpha=torch.tensor(20.0)
+        )
         self.encoder = RateEncoder(steps=STEPS, seed=seed)
         self.expand = torch.nn.Linear(PIXELS, HIDDEN, bias=False)
         self.hidden = AstrocyteLayer(
-            LIFBoxCell(neurons, dt=DT), HIDDEN, domain=16, period=64, tau=0.64, rate=2.0
+            LIFBoxCell(neurons, dt=DT), HIDDEN, domain=16, period=64, tau=0.64, rate=1.0
         )
         self.classify = torch.nn.Linear(HIDDEN, CLASSES, bias=False)
         self.readout = LIFBoxCell(neurons, dt=DT)
+        for layer in (self.expand, self.classify):  # so that neurons fire from the start
+            torch.nn.init.uniform_(layer.weight, -4 / layer.in_features**0.5, 4 / layer.in_features**0.5)
 
     def forward(self, pixels: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
         """One step of the network."""

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 TEST_DIGITS = 400
-BATCH = 64
+BATCH = 128
 STREAMS = 8
 
 
@@ -36,6 +36,7 @@ def digits(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.T
 def train(model: Hybrid, x: torch.Tensor, y: torch.Tensor, epochs: int, rate: float, what: str) -> None:
     """Cross-entropy on the output's spike counts, surrogate gradients, every digit from rest."""
     optimiser = torch.optim.Adam([*model.expand.parameters(), *model.classify.parameters()], rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
     for _ in track(range(epochs), what):
         for batch in torch.randperm(len(x)).split(BATCH):
             spikes, _ = unroll(model, x[batch], STEPS)
@@ -43,6 +44,7 @@ def train(model: Hybrid, x: torch.Tensor, y: torch.Tensor, epochs: int, rate: fl
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+        schedule.step()
 
 
 @torch.no_grad()
@@ -81,11 +83,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=25)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
+    torch.set_num_threads(1)  # the layers are small: more threads only wait for each other
     train_x, test_x, train_y, test_y = digits(options.seed)
     model = Hybrid(options.seed)
-    train(model, train_x, train_y, options.epochs, 2e-3, "weights    ")
+    train(model, train_x, train_y, options.epochs, 1e-2, "weights     ")
     adapt(model, train_x)
-    train(model, train_x, train_y, max(1, options.epochs // 5), 5e-4, "fine tuning")
+    train(model, train_x, train_y, max(1, options.epochs // 5), 2e-3, "fine tuning")
     print(f"test digits, gains at rest:  {accuracy(model, test_x, test_y):.1%} of {len(test_x)}")
     print(f"test digits, as one stream:  {stream_accuracy(model, test_x, test_y):.1%} of {len(test_x)}")
     options.out.mkdir(parents=True, exist_ok=True)

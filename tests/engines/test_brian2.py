@@ -33,7 +33,7 @@ def network(seed, spikes=(2, 60), reset_every=15):
     return job(program, rng.random((*spikes, program.network.input.size)) < 0.3, reset_every)
 
 
-@pytest.mark.parametrize(("seed", "reset_every"), [(0, 15), (1, 15), (2, 0), (3, 20)])
+@pytest.mark.parametrize(("seed", "reset_every"), [(0, 15), (2, 0), (3, 20)])
 def test_same_spikes_and_states_as_the_reference(seed, reset_every):
     given = network(seed, reset_every=reset_every)
     ours, theirs = reference(given), brian2(given)
@@ -49,7 +49,7 @@ def test_same_spikes_and_states_as_the_reference(seed, reset_every):
 
 
 def test_rows_do_not_touch_each_other_however_many_run_at_once(monkeypatch):
-    given = network(4, spikes=(3, 25), reset_every=0)
+    given = network(4, spikes=(2, 12), reset_every=0)
     together = brian2(given)
     monkeypatch.setattr(engine, "SYNAPSES_AT_ONCE", 1)
     alone = brian2(given)
@@ -60,7 +60,7 @@ def test_rows_do_not_touch_each_other_however_many_run_at_once(monkeypatch):
 
 @pytest.mark.parametrize("change", ["weight", "delay", "astrocyte"])
 def test_a_mutated_network_is_found(change):
-    given = network(5)
+    given = network(5, spikes=(1, 40))
     program = given.program
     if change == "weight":
         mutated = [
@@ -84,30 +84,25 @@ def edges(given):
 
 
 def test_silence_and_populations_without_input():
-    net = graph(
-        2,
-        [Population("n", (2,), lif(bias=1.3)), Population("m", (1,), cuba())],
-        [edge("x", "n", [[1.0, 0.5], [0.2, 0.1]]), edge("x", "m", [[1.0, 1.0]])],
+    populations = [Population("n", (2,), lif(bias=1.3)), Population("m", (1,), cuba())]
+    driven = compiled(graph(2, populations, [edge("x", "n", np.eye(2)), edge("x", "m", [[1.0, 1.0]])]))
+    connections = driven.reference.connections[:1]
+    given = job(
+        replace(driven, reference=replace(driven.reference, connections=connections)), np.zeros((1, 30, 2))
     )
-    lonely = replace(net, connections=net.connections[:1])
-    program = compiled(
-        replace(net, populations=net.populations[:2], output="n", connections=lonely.connections)
-    )
-    given = job(replace(program, reference=program.reference), np.zeros((1, 30, 2)))
     ours, theirs = reference(given), brian2(given)
     assert ours.spikes["n"].sum() > 0
+    assert not theirs.spikes["m"].any()
     np.testing.assert_array_equal(theirs.spikes["n"], ours.spikes["n"])
 
 
 def test_a_gain_that_is_delayed_beyond_its_period_is_refused():
     astro, *loop = gain_control("n", np.zeros(32, int), astrocyte([0.0], period=4), mean=False)
     loop[1] = replace(loop[1], lag=5)
-    program = compiled(
-        graph(1, [Population("n", (32,), lif()), astro], [edge("x", "n", np.ones((32, 1))), *loop])
-    )
-    with pytest.raises(
-        EngineError, match=r"astro -> n\.modulation delays gains by 5 steps, its astrocytes send every 4"
-    ):
+    layer = Population("n", (32,), lif())
+    program = compiled(graph(1, [layer, astro], [edge("x", "n", np.ones((32, 1))), *loop]))
+    message = r"astro -> n\.modulation delays gains by 5 steps, its astrocytes send every 4"
+    with pytest.raises(EngineError, match=message):
         brian2(job(program, np.ones((1, 5, 1))))
 
 
@@ -120,7 +115,7 @@ def test_a_connection_that_the_program_lacks_is_refused():
 
 def test_brian2_missing_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "brian2", None)
-    with pytest.raises(EngineError, match="Brian2 can't be imported: .*brian2"):
+    with pytest.raises(EngineError, match=r"Brian2 can't be imported: .*brian2"):
         brian2(network(7, spikes=(1, 2)))
 
 

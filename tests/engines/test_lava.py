@@ -23,6 +23,7 @@ from networks import (
     random_job,
     random_kind,
     random_network,
+    random_wires,
 )
 
 from astrodeploy.arithmetic import STATE_MAX
@@ -169,7 +170,7 @@ class TestEquality:
     def test_random_programs(self, scratch):
         rng = np.random.default_rng(3)
         kinds = [random_kind(30), random_kind(31), *KINDS.values()]
-        each = random_job(rng, random_network(rng, kinds))
+        each = random_job(rng, random_network(rng, kinds, random_wires(rng, kinds)))
         assert differences(oracle(each), lava(each))[0] == 0
 
 
