@@ -144,7 +144,7 @@ def execute(operations, states, parameters, inputs, tables, functions=OPERATIONS
     `parameter` and `input` a name, `table` a name and a register; all others carry registers, that
     is, positions of earlier operations in the list. The mappings hold Python integers or arrays.
     """
-    registers = []
+    registers: list[int] = []
     sources = {"state": states, "parameter": parameters, "input": inputs}
     for name, *operands in operations:
         if name == "constant":
@@ -159,7 +159,7 @@ def execute(operations, states, parameters, inputs, tables, functions=OPERATIONS
     return registers
 
 
-def ticks(step, depth, period):
+def ticks(step: int, depth: int, period: int) -> bool:
     """Whether the slow list of a population runs in a step: at the end of each window of `period` steps.
 
     The windows of a population of depth k start at step k of the run (or of the stream).
@@ -167,7 +167,7 @@ def ticks(step, depth, period):
     return step >= depth and (step - depth + 1) % period == 0
 
 
-def resets(step, depth, reset_every):
+def resets(step: int, depth: int, reset_every: int) -> str:
     """What a population of depth k clears before a step: "" | "fast" | "all".
 
     All states start anew where its first window starts, step k; its fast states every `reset_every`
@@ -178,7 +178,7 @@ def resets(step, depth, reset_every):
     return "all" if step == depth else "fast"
 
 
-def dropped(step, depth, lag, reset_every, slow):
+def dropped(step: int, depth: int, lag: int, reset_every: int, slow: bool) -> bool:
     """Whether a message that arrives in a step is left over from before the population's last reset.
 
     `lag` is the connection's delay in the model's own time: a message of lag 1 that arrives in the

@@ -176,8 +176,8 @@ def is_program(folder: Path) -> bool:
 
 def _read_core(plain: Mapping[str, Any]) -> Core:
     slices = tuple(Slice(str(s["population"]), int(s["start"]), int(s["stop"])) for s in plain["slices"])
-    numbers = lambda group: {str(k): int(v) for k, v in plain[group].items()}
-    return Core(int(plain["index"]), slices, numbers("loads"), numbers("limits"))
+    loads, limits = ({str(k): int(v) for k, v in plain[group].items()} for group in ("loads", "limits"))
+    return Core(int(plain["index"]), slices, loads, limits)
 
 
 def _read_report(plain: Mapping[str, Any]) -> PassReport:

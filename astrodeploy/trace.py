@@ -45,7 +45,8 @@ class Trace:
     @property
     def predictions(self) -> Array:
         """Class of every sample: the first largest of its outputs."""
-        return self.outputs.reshape(len(self.outputs), -1).argmax(1)
+        classes: Array = self.outputs.reshape(len(self.outputs), -1).argmax(1)
+        return classes
 
     def accuracy(self, labels: Array) -> float:
         """Share of samples whose largest output is the label, 0..1."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from astrodeploy.chip import load_chip
 from astrodeploy.engines.recording import Job
 from astrodeploy.ir import LIF, Astrocyte, Compartments, Connection, CubaLIF, Graph, Input, Population, verify
 from astrodeploy.passes.base import Draft
@@ -103,7 +104,7 @@ def random_closed_loop(rng: Generator, inputs: int = 12) -> Graph:
 
 def compiled(float_graph: Graph, reset_every: int = 0) -> Program:
     """The Program of a float network, without cores."""
-    draft = Draft(float_graph, None)
+    draft = Draft(float_graph, load_chip("loihi2"))
     for each in (Canonicalise(), Retime(), Quantise()):
         draft, _ = each.apply(draft)
     verify(draft.graph)

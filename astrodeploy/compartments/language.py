@@ -126,13 +126,12 @@ class Kind:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as it stands in a Program."""
-        ports = lambda group: {k: [p.range.low, p.range.high, p.slow] for k, p in group.items()}
         return {
             "name": self.name,
             "states": {k: [s.range.low, s.range.high, s.initial, s.slow] for k, s in self.states.items()},
             "parameters": {k: [r.low, r.high] for k, r in self.parameters.items()},
-            "inputs": ports(self.inputs),
-            "outputs": ports(self.outputs),
+            "inputs": _ports_to_dict(self.inputs),
+            "outputs": _ports_to_dict(self.outputs),
             "tables": {k: list(t) for k, t in self.tables.items()},
             "step": _list_to_dict(self.step),
             "window": None if self.window is None else _list_to_dict(self.window),
@@ -141,7 +140,6 @@ class Kind:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Kind":
         """Read back plain data and prove it again. Raises ProgramError where the proof fails."""
-        ports = lambda group: {str(k): Port(Range(int(a), int(b)), bool(s)) for k, (a, b, s) in group.items()}
         try:
             kind = cls(
                 name=str(data["name"]),
@@ -150,8 +148,8 @@ class Kind:
                     for k, (a, b, i, s) in data["states"].items()
                 },
                 parameters={str(k): Range(int(a), int(b)) for k, (a, b) in data["parameters"].items()},
-                inputs=ports(data["inputs"]),
-                outputs=ports(data["outputs"]),
+                inputs=_ports_from_dict(data["inputs"]),
+                outputs=_ports_from_dict(data["outputs"]),
                 tables={str(k): tuple(int(v) for v in t) for k, t in data["tables"].items()},
                 step=_list_from_dict(data["step"]),
                 window=None if data["window"] is None else _list_from_dict(data["window"]),
@@ -165,6 +163,14 @@ class Kind:
     def fingerprint(self) -> str:
         """Hash of everything that the kind means."""
         return sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def _ports_to_dict(ports: Mapping[str, Port]) -> dict[str, Any]:
+    return {name: [port.range.low, port.range.high, port.slow] for name, port in ports.items()}
+
+
+def _ports_from_dict(data: Mapping[str, Any]) -> dict[str, Port]:
+    return {str(k): Port(Range(int(low), int(high)), bool(slow)) for k, (low, high, slow) in data.items()}
 
 
 def _list_to_dict(each: OperationList) -> dict[str, Any]:

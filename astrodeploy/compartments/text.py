@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from astrodeploy.compartments.language import Kind, OperationList
+from astrodeploy.compartments.language import Kind, OperationList, Port, State
 
 INFIX = {
     "add": "+",
@@ -23,17 +23,19 @@ LOADS = ("constant", "state", "parameter", "input")
 def kind_text(kind: Kind) -> str:
     """The whole kind: declarations, then its lists; values used once are written where they are used."""
     lines = [f"kind {kind.name}"]
-    for word, group in (("state", kind.states), ("input", kind.inputs), ("output", kind.outputs)):
-        for name, each in group.items():
-            start = f" = {each.initial}" if word == "state" else ""  # type: ignore[attr-defined]
-            slow = ", slow" if each.slow else ""  # type: ignore[attr-defined]
-            lines.append(f"  {word} {name}: {each.range}{start}{slow}")  # type: ignore[attr-defined]
+    lines += [f"  state {name}: {s.range} = {s.initial}{_slow(s)}" for name, s in kind.states.items()]
+    lines += [f"  input {name}: {p.range}{_slow(p)}" for name, p in kind.inputs.items()]
+    lines += [f"  output {name}: {p.range}" for name, p in kind.outputs.items()]
     lines += [f"  parameter {name}: {each}" for name, each in kind.parameters.items()]
     lines += [f"  table {name}: {len(values)} entries" for name, values in kind.tables.items()]
     lines += ["  every step:", *_list_text(kind.step)]
     if kind.window is not None:
         lines += ["  at the end of every window:", *_list_text(kind.window)]
     return "\n".join(lines) + "\n"
+
+
+def _slow(each: State | Port) -> str:
+    return ", slow" if each.slow else ""
 
 
 def _list_text(each: OperationList) -> list[str]:

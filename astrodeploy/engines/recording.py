@@ -29,12 +29,12 @@ class Job:
     @property
     def rows(self) -> int:
         """Independent runs."""
-        return self.spikes.shape[0]
+        return len(self.spikes)
 
     @property
     def steps(self) -> int:
         """Steps of every run."""
-        return self.spikes.shape[1]
+        return int(self.spikes.shape[1])
 
 
 @dataclass(frozen=True)

@@ -44,15 +44,13 @@ class _Layer:
     """One layer of cells, with its astrocytes where it has some."""
 
     def __init__(self, graph: Graph, name: str, astrocytes: str | None) -> None:
-        from torch import nn
-
         from astrodeploy.load.cells import cell_of
 
         self.name, self.astrocytes, self.graph = name, astrocytes, graph
         self.inputs = [c for c in graph.into(name) if c.port == "current"]
         if any(c.lag for c in self.inputs):
             raise UnsupportedError(f"{name} has a recurrent input, which the torch engine does not run")
-        self.cell: nn.Module = cell_of(graph[name].node, graph.dt)
+        self.cell: Any = cell_of(graph[name].node, graph.dt)
         if astrocytes is not None:
             self.cell = self._modulated(self.cell)
 

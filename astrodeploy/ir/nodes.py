@@ -7,18 +7,19 @@ after it, of `Compartments` and the two inputs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from astrodeploy.compartments.language import Kind
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-def frozen(array: npt.ArrayLike, dtype: npt.DTypeLike = None) -> npt.NDArray[np.generic]:
+def frozen(array: npt.ArrayLike, dtype: npt.DTypeLike = None) -> Array:
     """A contiguous copy that can't be written to."""
     copy = np.array(array, dtype=dtype, order="C")
     copy.flags.writeable = False

@@ -132,8 +132,8 @@ def restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any] | No
 def _restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any]) -> Graph:
     graph = core
     if data["encoder"] is not None:
-        node = RateEncoder(int(data["encoder"]["steps"]), int(data["encoder"]["seed"]))
-        graph = graph.with_population(replace(graph.input, node=node))
+        encoder = RateEncoder(int(data["encoder"]["steps"]), int(data["encoder"]["seed"]))
+        graph = graph.with_population(replace(graph.input, node=encoder))
     connections = []
     for each in graph.connections:
         weight = metadata[f"{KEY}.weight.{each.name}"] if each.target in data["modulated"] else each.weight

@@ -1,5 +1,6 @@
 """Norse cells and their nodes, in both directions: the one place that knows Norse's parameters."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def node_of(path: str, cell: torch.nn.Module, size: int, bias: Array, dt: float)
         raise UnsupportedError(
             f"{path} resets by {p.reset_method.__name__}: supported is norse's reset_value (to v_reset)"
         )
-    spread = lambda value: _spread(path, value, size)
+    spread = partial(_spread, path, size)
     membrane = {
         "tau": 1 / spread(p.tau_mem_inv),
         "r": np.ones(size),
@@ -40,26 +41,29 @@ def node_of(path: str, cell: torch.nn.Module, size: int, bias: Array, dt: float)
     return CubaLIF(tau_syn=tau_syn, w_in=tau_syn / dt, **membrane)
 
 
-def _spread(path: str, value: Any, size: int) -> Array:
+def _spread(path: str, size: int, value: Any) -> Array:
     array = np.asarray(torch.as_tensor(value).detach().cpu(), np.float64).reshape(-1)
     if array.size not in (1, size):
         raise UnsupportedError(f"{path} has parameters for {array.size} neurons, its input has {size}")
     return np.broadcast_to(array, (size,))
 
 
-def cell_of(node: Node, dt: float) -> torch.nn.Module:
+def cell_of(node: Node, dt: float) -> Any:
     """A Norse cell in float32 for a node. Raises UnsupportedError where Norse can't say the same."""
-    tensor = lambda array: torch.from_numpy(np.array(array, np.float32))
     if not isinstance(node, LIF | CubaLIF) or np.any(node.r != 1):
         raise UnsupportedError(f"Norse has no cell for a {type(node).__name__} with r != 1")
     membrane = {
-        "tau_mem_inv": tensor(1 / node.tau),
-        "v_leak": tensor(node.v_leak),
-        "v_th": tensor(node.v_threshold),
-        "v_reset": tensor(node.v_reset),
+        "tau_mem_inv": _tensor(1 / node.tau),
+        "v_leak": _tensor(node.v_leak),
+        "v_th": _tensor(node.v_threshold),
+        "v_reset": _tensor(node.v_reset),
     }
     if isinstance(node, LIF):
         return LIFBoxCell(LIFBoxParameters(**membrane), dt=dt)
     if not np.allclose(node.w_in * dt, node.tau_syn, rtol=1e-9):
         raise UnsupportedError("Norse's LIFCell has no w_in other than tau_syn / dt")
-    return LIFCell(LIFParameters(tau_syn_inv=tensor(1 / node.tau_syn), **membrane), dt=dt)
+    return LIFCell(LIFParameters(tau_syn_inv=_tensor(1 / node.tau_syn), **membrane), dt=dt)
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    return torch.from_numpy(np.array(array, np.float32))

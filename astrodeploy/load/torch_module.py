@@ -68,7 +68,8 @@ class _Builder:
             if isinstance(module, kind):
                 if not isinstance(signal, Spikes | Current):
                     raise UnsupportedError(f"{path} is fed something that is neither spikes nor a current")
-                return build(self, path, module, signal)
+                built: tuple[Signal, _State] | Signal = build(self, path, module, signal)
+                return built
         raise UnsupportedError(
             f"{path} is a {type(module).__module__.split('.')[0]} {type(module).__name__}, which is not "
             f"supported; supported are {', '.join(k.__name__ for k in _BUILDERS)}"
@@ -245,7 +246,8 @@ def _walk_traced(builder: _Builder, module: torch.nn.Module, start: Signal) -> S
             )
         elif node.op == "output":
             result = _value(values, node.args[0])
-            return result[0] if isinstance(result, tuple) else result  # type: ignore[no-any-return]
+            end: Signal = result[0] if isinstance(result, tuple) else result
+            return end
         else:
             values[node] = _operation(node, [_value(values, a) for a in node.args])
     raise InputError("the module's forward returns nothing")

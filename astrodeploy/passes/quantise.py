@@ -7,6 +7,7 @@ room for overshoot. Nothing is clipped; everything that is rounded is noted with
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil, log2
 
 import numpy as np
@@ -146,7 +147,7 @@ def _initial(name: str, kind: Kind, values: dict[str, FloatArray]) -> dict[str, 
 
 def _largest_gain(graph: Graph, name: str) -> float:
     astrocytes = [graph[c.source].node for c in graph.into(name) if c.port == "modulation"]
-    return max([1.0, *(2.0**node.high for node in astrocytes if isinstance(node, Astrocyte))])
+    return float(max([1.0, *(2.0**node.high for node in astrocytes if isinstance(node, Astrocyte))]))
 
 
 def _scale(
@@ -173,7 +174,7 @@ def _scale(
     )
     unit = weight.high * (1 << ALIGNMENT) / largest  # the scale at exponent 0
     exponent = min(EXPONENTS.high, int(np.floor(log2(min(limits) / unit))))
-    return unit * 2.0 ** max(exponent, EXPONENTS.low)
+    return float(unit * 2.0 ** max(exponent, EXPONENTS.low))
 
 
 def _synapses(
@@ -234,7 +235,7 @@ def _astrocytes(graph: Graph, population: Population, node: Astrocyte) -> _Part:
     window = node.period * factors  # integer counts that make a drive of 1.0
     drives = [_factor(name, "drive", node.decay * 2.0**TRACE_BITS / each) for each in window]
     rate = _factor(name, "rate", node.rate * 2.0 ** (LOG_BITS - TRACE_BITS))
-    everywhere = lambda value: np.full(population.size, value)
+    everywhere = partial(np.full, population.size)
     parameters = {
         "set_point": np.rint(node.set_point * window),
         "trace_decay": DECAY.round(everywhere(node.decay), f"{name}.trace_decay").integers,

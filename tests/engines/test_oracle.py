@@ -14,13 +14,13 @@ MOST = WORD.high
 @compartment(
     states={"quick": State(WORD), "kept": State(WORD, 5, slow=True)},
     inputs={"fast": Port(Range.signed(18)), "slow": Port(Range.signed(18), slow=True)},
-    outputs={"out": Port(Range.signed(19))},
+    outputs={"out": Port(Range(-999, 999))},
 )
 def counter(n):
     """Sums what arrives on either port, and sends it on."""
     n.quick = saturate(n.quick + n.fast, -MOST, MOST)
     n.kept = saturate(n.kept + n.slow, -MOST, MOST)
-    n.out = n.fast + n.slow
+    n.out = saturate(n.fast + n.slow, -999, 999)
 
 
 def window(n):
@@ -135,7 +135,7 @@ def test_every_row_starts_from_rest():
 
 def test_both_lists_see_what_arrives_and_the_window_sees_what_the_step_stored():
     def end(n):
-        n.seen = n.i * 10 + n.last
+        n.seen = saturate(n.i * 10 + n.last, -MOST, MOST)
 
     @compartment(
         states={"last": State(WORD), "seen": State(WORD)},
