@@ -44,8 +44,13 @@ def population(
     kind = KINDS[kind] if isinstance(kind, str) else kind
     rest = {k: s.initial for k, s in kind.states.items()} | dict(initial or {})
     given = {k: min(max(0, r.low), r.high) for k, r in kind.parameters.items()} | parameters
-    whole = lambda values: {k: np.broadcast_to(np.asarray(v, np.int64), (size,)) for k, v in values.items()}
-    return Population(name, (size,), Compartments(kind, whole(given), whole(rest), period), depth)
+    return Population(
+        name, (size,), Compartments(kind, _whole(given, size), _whole(rest, size), period), depth
+    )
+
+
+def _whole(values: Mapping[str, object], size: int) -> dict[str, np.ndarray]:
+    return {k: np.broadcast_to(np.asarray(v, np.int64), (size,)) for k, v in values.items()}
 
 
 def connection(

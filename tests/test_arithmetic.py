@@ -249,7 +249,9 @@ def test_all_states_clear_at_the_depth_and_fast_ones_every_so_many_steps():
 
 
 def test_messages_from_before_a_reset_are_dropped_on_fast_ports():
-    dropped = lambda lag, slow: [t for t in range(10) if arithmetic.dropped(t, 1, lag, 4, slow)]
+    def dropped(lag, slow):
+        return [t for t in range(10) if arithmetic.dropped(t, 1, lag, 4, slow)]
+
     assert dropped(2, False) == [1, 2, 5, 6, 9]
     assert dropped(2, True) == [1, 2]
     assert dropped(0, False) == []

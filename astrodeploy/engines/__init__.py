@@ -81,9 +81,7 @@ def make_plan(
         spikes = spikes.reshape(1, samples * length, size)
     if carry or program.network.encoder:
         spikes = np.pad(spikes, ((0, 0), (0, program.depth), (0, 0)))
-    reset_every = program.reset_every
-    if not reset_every and (carry or program.network.encoder):
-        reset_every = length if carry else spikes.shape[1]
+    reset_every = program.reset_every or (length if carry else spikes.shape[1])
     job = Job(program, np.ascontiguousarray(spikes, np.uint8), reset_every, record)
     return Plan(job, samples, length, bool(carry))
 

@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from astrodeploy.ir.graph import Graph
 from astrodeploy.ir.nodes import LIF, Array, Astrocyte, CubaLIF
 
 
 def resting_gains(graph: Graph) -> dict[str, Array]:
-    """The gain of every neuron of each modulated population, with its astrocytes at rest."""
+    """The gain of every neuron of each modulated population, with its astrocytes at rest; 1 without one."""
     gains: dict[str, Array] = {}
     for each in graph.connections:
         node = graph[each.source].node
         if each.port == "modulation" and isinstance(node, Astrocyte):
-            gains[each.target] = each.weight @ 2.0**node.log_gain
+            gain = each.weight @ 2.0 ** node.log_gain.reshape(-1)
+            gains[each.target] = np.where(each.weight.any(1), gain, 1.0)
     return gains
 
 

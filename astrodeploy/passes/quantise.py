@@ -231,9 +231,10 @@ def _parameter_notes(name: str, membrane: _Membrane, rounded: dict[str, Rounded]
 def _astrocytes(graph: Graph, population: Population, node: Astrocyte) -> _Part:
     name, kind = population.name, KINDS["astrocyte"]
     (pool,) = graph.into(name)
-    whole, factors, error = _pool(pool.weight)
+    per_count = node.decay * 2.0**TRACE_BITS / node.period  # trace for a count of one, at weights of one
+    whole, factors, error = _pool(pool.weight, per_count / kind.parameters["drive"].high)
     window = node.period * factors  # integer counts that make a drive of 1.0
-    drives = [_factor(name, "drive", node.decay * 2.0**TRACE_BITS / each) for each in window]
+    drives = [_factor(name, "drive", per_count / each) for each in factors]
     rate = _factor(name, "rate", node.rate * 2.0 ** (LOG_BITS - TRACE_BITS))
     everywhere = partial(np.full, population.size)
     parameters = {
@@ -255,7 +256,7 @@ def _astrocytes(graph: Graph, population: Population, node: Astrocyte) -> _Part:
         parameters=parameters,
         initial=_initial(name, kind, {"count": zeros, "trace": zeros, "log_gain": log_gain}),
         period=node.period,
-        units={"trace": 2.0**TRACE_BITS, "log_gain": 2.0**LOG_BITS, "count": float(factors[0])},
+        units={"trace": 2.0**TRACE_BITS, "log_gain": 2.0**LOG_BITS},
     )
     note = Note(
         name,
@@ -272,10 +273,11 @@ def _factor(name: str, what: str, value: float) -> tuple[int, int]:
     return mantissa_and_shift(value, parameters[what], parameters[f"{what}_shift"], f"{name}.{what}")
 
 
-def _pool(weight: Array) -> tuple[Array, FloatArray, float]:
+def _pool(weight: Array, least_factor: float) -> tuple[Array, FloatArray, float]:
     """Pool weights as int8, the integer that makes 1.0 in each row, and the largest relative error.
 
-    Rows whose weights are multiples of their least one are exact.
+    Rows whose weights are multiples of their least one are exact; they are multiplied further where
+    the factor would be too small.
     """
     magnitude = np.abs(weight)
     least = np.where(magnitude > 0, magnitude, np.inf).min(1)
@@ -284,7 +286,9 @@ def _pool(weight: Array) -> tuple[Array, FloatArray, float]:
         raise UnsupportedError("an astrocyte's pool is empty: every domain must observe some neurons")
     multiples = weight / least[:, None]
     exact = np.all(np.abs(multiples - np.rint(multiples)) < 1e-9, 1) & (largest <= WEIGHT_MAX * least)
-    factors = np.where(exact, 1 / least, WEIGHT_MAX / largest)
+    room = np.floor(WEIGHT_MAX * least / largest + 1e-9)
+    multiple = np.clip(np.ceil(least_factor * least), 1, np.maximum(room, 1))
+    factors = np.where(exact, multiple / least, WEIGHT_MAX / largest)
     scaled = weight * factors[:, None]
     whole = np.rint(scaled)
     return whole.astype(np.int8), factors, float(np.abs(whole - scaled).max() / np.abs(scaled).max())

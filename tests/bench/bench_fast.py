@@ -88,7 +88,11 @@ def main() -> None:
     compiled = numba.njit(bare)
     inputs = list(bare_inputs(graph, recording))
     additions = sum(len(events) * rows.shape[1] for rows, events, _, _ in inputs)
-    add_all = lambda: [compiled(*each) for each in inputs]
+
+    def add_all():
+        for each in inputs:
+            compiled(*each)
+
     add_all()
     (least, median), (bare_least, bare_median) = milliseconds(lambda: fast(job)), milliseconds(add_all)
     print(f"{additions / 1e6:.1f} M additions, {STEPS * sum(SIZES[1:])} neuron updates")

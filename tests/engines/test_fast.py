@@ -331,7 +331,7 @@ def test_a_full_disk_is_told(monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(engine, "plan", full)
-    with pytest.raises(EngineError, match=r"can't be kept \(No space left on device\): .* ASTRODEPLOY_CACHE"):
+    with pytest.raises(EngineError, match=r"can't be kept: .*No space left on device; .* ASTRODEPLOY_CACHE"):
         fast(small_job())
 
 

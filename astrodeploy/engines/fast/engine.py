@@ -9,7 +9,7 @@ from astrodeploy import arithmetic
 from astrodeploy.engines.fast import source
 from astrodeploy.engines.fast.plan import Cells, Group, Synapses, plan
 from astrodeploy.engines.recording import Job, Recording
-from astrodeploy.errors import EngineError
+from astrodeploy.errors import EngineError, ProgramError
 from astrodeploy.ir.nodes import Array
 
 Schedule = npt.NDArray[np.uint8]
@@ -32,10 +32,9 @@ def fast(job: Job) -> Recording:
         raise EngineError(
             f"{job.rows} rows of {job.steps} steps need more memory than there is: run fewer rows at once"
         ) from error
-    except OSError as error:
+    except (OSError, ProgramError) as error:
         raise EngineError(
-            f"a compiled kernel can't be kept ({error.strerror or error}): "
-            "name a folder with space in ASTRODEPLOY_CACHE"
+            f"a compiled kernel can't be kept: {error}; name a folder with space in ASTRODEPLOY_CACHE"
         ) from error
     return Recording(run.spikes, run.states, {"numba": numba.__version__})
 

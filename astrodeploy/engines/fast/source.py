@@ -7,7 +7,7 @@ Program: groups of equal structure (kinds, number and type of connections) share
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from importlib import resources
 from typing import Any
 
 from astrodeploy.compartments.language import Kind, OperationList, Range
@@ -88,7 +88,7 @@ def is_graded(kind: Kind) -> bool:
 @cache
 def helpers() -> str:
     """The source of the helpers: `helpers.py`, and numba's decorator on each of its functions."""
-    text = Path(__file__).with_name("helpers.py").read_text(encoding="utf-8")
+    text = resources.files("astrodeploy.engines.fast").joinpath("helpers.py").read_text(encoding="utf-8")
     decorated = "".join(f"{name} = njit(cache=True, nogil=True)({name})\n" for name in HELPERS)
     return f"{text}\n\nfrom numba import njit\n\n{decorated}"
 
