@@ -106,7 +106,7 @@ def compile(
     return Program(
         network=draft.graph,
         reference=draft.reference,
-        target=chip.name,
+        chip=chip,
         cores=draft.cores,
         passes=reports,
         reset_every=reset_every or 0,

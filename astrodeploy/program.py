@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrodeploy import storage
+from astrodeploy.chip import Chip
 from astrodeploy.errors import InputError, ProgramError
 from astrodeploy.ir import Graph, verify
 from astrodeploy.ir.plain import fingerprint, from_plain, to_plain
@@ -71,16 +72,21 @@ class PassReport:
 class Program:
     """A compiled network.
 
-    `network` is the integer network, `reference` the float network that it means, `target` the chip's
-    name. `reset_every` (steps, 0: never) clears fast states within a run, one step later per depth.
+    `network` is the integer network, `reference` the float network that it means, `chip` what it was
+    compiled for. `reset_every` (steps, 0: never) clears fast states within a run, one step later per depth.
     """
 
     network: Graph
     reference: Graph
-    target: str
+    chip: Chip
     cores: tuple[Core, ...]
     passes: tuple[PassReport, ...]
     reset_every: int = 0
+
+    @property
+    def target(self) -> str:
+        """The chip's name."""
+        return self.chip.name
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -118,7 +124,7 @@ class Program:
 
     def _mapping(self) -> dict[str, Any]:
         return {
-            "target": self.target,
+            "chip": self.chip.model_dump(mode="json"),
             "reset_every": self.reset_every,
             "cores": [asdict(core) for core in self.cores],
         }
@@ -160,7 +166,7 @@ class Program:
             return cls(
                 network=network,
                 reference=read_nir(folder / GRAPH),
-                target=str(content["target"]),
+                chip=Chip.model_validate(content["chip"]),
                 cores=tuple(_read_core(c) for c in content["cores"]),
                 passes=tuple(_read_report(p) for p in content["passes"]),
                 reset_every=int(content["reset_every"]),

@@ -108,7 +108,7 @@ def compiled(float_graph: Graph, reset_every: int = 0) -> Program:
     for each in (Canonicalise(), Retime(), Quantise()):
         draft, _ = each.apply(draft)
     verify(draft.graph)
-    return Program(draft.graph, draft.reference, "loihi2", (), (), reset_every)
+    return Program(draft.graph, draft.reference, draft.chip, (), (), reset_every)
 
 
 def job(program: Program, spikes: object, reset_every: int = 0) -> Job:

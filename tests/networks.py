@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from astrodeploy.chip import load_chip
 from astrodeploy.compartments import KINDS, Kind, Range
 from astrodeploy.compartments.language import (
     Neuron,
@@ -81,7 +82,7 @@ def network(inputs: int, populations: Sequence[Population], connections: Sequenc
 
 def job(graph: Graph, spikes: object, *, reset_every: int = 0, record_all: bool = True) -> Job:
     """Run `spikes` (rows, steps, inputs) through a network and, as a default, record every state."""
-    program = Program(graph, graph, "loihi2", (), (), reset_every)
+    program = Program(graph, graph, load_chip("loihi2"), (), (), reset_every)
     record = frozenset(
         (p.name, state)
         for p in graph.populations

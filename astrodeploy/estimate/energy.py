@@ -154,7 +154,7 @@ def estimate(
         raise InputError("estimate needs either a batch (or a Trace), or rates=: give one of the two")
     if steps is not None and rates is None:
         raise InputError("steps= goes with rates=; a batch or a Trace brings its own number of steps")
-    chip = chip or load_chip(program.target)
+    chip = chip or program.chip
     if rates is not None:
         return _assumed(program, chip, rates, steps)
     trace = x if isinstance(x, Trace) else program.run(np.asarray(x))

@@ -191,7 +191,7 @@ def core_events(program: Program, spikes: Mapping[str, Array], chip: Chip | None
 
 def count_events(program: Program, activity: Activity, chip: Chip | None = None) -> list[Tally]:
     """Every event of a Program, by layer, connection, core and step. Raises ChipError."""
-    placed = _Placed(program, chip or load_chip(program.target))
+    placed = _Placed(program, chip or program.chip)
     tallies: list[Tally] = []
     for population in program.network.populations:
         if not population.is_input:

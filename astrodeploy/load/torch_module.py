@@ -79,7 +79,8 @@ class _Builder:
         """A new population driven by a current."""
         if any(p.name == population.name for p in self.populations):
             raise UnsupportedError(
-                f"{population.name} is used twice in one step: give each use its own module"
+                f"{population.name} is used twice in one step, or two modules go by that name: give each use a "
+                "module and a name of its own"
             )
         self.populations.append(population)
         for source, weight in _merged(current.terms):
@@ -132,7 +133,7 @@ def _cell(
     current = _as_current(path, signal)
     size = len(current.bias)
     node = node_of(path, module, size, current.bias, builder.dt)
-    return builder.add(Population(path, (size,), node), current), _State()
+    return builder.add(Population(layer_name(path), (size,), node), current), _State()
 
 
 def _astrocyte_layer(
@@ -142,7 +143,8 @@ def _astrocyte_layer(
     if len(current.bias) != module.neurons:
         raise InputError(f"{path} has {module.neurons} neurons, its input has {len(current.bias)}")
     node = node_of(f"{path}.cell", module.cell, module.neurons, current.bias, builder.dt)
-    spikes = builder.add(Population(path, (module.neurons,), node), current)
+    layer = layer_name(path)
+    spikes = builder.add(Population(layer, (module.neurons,), node), current)
     log_gain = _numpy(module.log_gain)
     astrocyte = Astrocyte(
         period=module.period,
@@ -153,11 +155,11 @@ def _astrocyte_layer(
         high=module.high,
         log_gain=log_gain,
     )
-    name = f"{path}_astrocytes"
+    name = f"{layer}_astrocytes"
     builder.populations.append(Population(name, log_gain.shape, astrocyte))
     spread = np.eye(len(log_gain))[_numpy(module.domain_of).astype(np.int64)]
-    builder.connections.append(Connection(path, name, "activity", _numpy(module.pool), lag=1))
-    builder.connections.append(Connection(name, path, "modulation", spread, lag=1))
+    builder.connections.append(Connection(layer, name, "activity", _numpy(module.pool), lag=1))
+    builder.connections.append(Connection(name, layer, "modulation", spread, lag=1))
     return spikes, _State()
 
 
@@ -174,6 +176,11 @@ _BUILDERS: dict[Any, Callable[..., Any]] = {
     torch.nn.Identity: _pass_through,
     torch.nn.Dropout: _pass_through,
 }
+
+
+def layer_name(path: str) -> str:
+    """The name of the population that a module at a path becomes."""
+    return f"layer{path}" if path.isdigit() else path.replace(".", "_")
 
 
 def _numpy(tensor: torch.Tensor) -> Array:
@@ -201,9 +208,9 @@ def graph_of(
 
 def _dt(module: torch.nn.Module) -> float:
     found = {float(cell.dt) for cell in module.modules() if isinstance(cell, CELLS)}
-    if len(found) != 1:
-        raise InputError(f"the module's cells have the time steps {sorted(found)}: give dt (seconds)")
-    return found.pop()
+    if len(found) > 1:
+        raise InputError(f"the module's cells have the time steps {sorted(found)}: train them with one dt")
+    return found.pop() if found else 1.0  # a module without cells is refused for that, whatever its dt
 
 
 def _input_shape(module: torch.nn.Module) -> tuple[int, ...]:
@@ -215,7 +222,7 @@ def _input_shape(module: torch.nn.Module) -> tuple[int, ...]:
 
 def _walk_sequential(builder: _Builder, module: torch.nn.Module, signal: Signal) -> Signal:
     for name, child in module.named_children():
-        result = builder.call(f"layer{name}" if name.isdigit() else name, child, signal)
+        result = builder.call(layer_name(name), child, signal)
         signal = result[0] if isinstance(result, tuple) else result
     return signal
 
@@ -242,7 +249,7 @@ def _walk_traced(builder: _Builder, module: torch.nn.Module, start: Signal) -> S
         elif node.op == "call_module":
             path = str(node.target)
             values[node] = builder.call(
-                path.replace(".", "_"), modules[path], _value(values, node.args[0] if node.args else None)
+                path, modules[path], _value(values, node.args[0] if node.args else None)
             )
         elif node.op == "output":
             result = _value(values, node.args[0])
@@ -289,7 +296,7 @@ def _traced(module: torch.nn.Module) -> fx.Graph:
     tracer.record_stack_traces = True
     try:
         return tracer.trace(module)
-    except (fx.proxy.TraceError, TypeError) as error:
+    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError, AttributeError) as error:
         where = next(
             (
                 f" ({frame.filename.rsplit('/', 1)[-1]}, line {frame.lineno}: {frame.line})"
@@ -300,7 +307,8 @@ def _traced(module: torch.nn.Module) -> fx.Graph:
         )
         raise UnsupportedError(
             f"the forward of {type(module).__name__} loops over time or branches on data{where}: write it "
-            "for one step, (x, state) -> (y, state), and run it over time with astrodeploy.nn.unroll"
+            "for one step, (x, state) -> (y, state), and run it over time with astrodeploy.nn.unroll "
+            f"(torch.fx says: {str(error).splitlines()[0]})"
         ) from error
 
 

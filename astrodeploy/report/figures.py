@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
+from math import ceil, floor, log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.nodes import Array, FloatArray
 from astrodeploy.report.evidence import keeps_log_gain
+from astrodeploy.report.scales import round_step
 from astrodeploy.trace import Trace
 
 if TYPE_CHECKING:
@@ -69,13 +71,13 @@ def _figure(heights: Sequence[float], **spacing: float) -> "tuple[Figure, list[A
     """Axes one below the other, of these heights in inches, with a common x axis."""
     from matplotlib.figure import Figure
 
-    top, bottom, gap = spacing.get("top", 0.3), spacing.get("bottom", 0.45), 0.16
+    top, bottom, gap = spacing.get("top", 0.3), spacing.get("bottom", 0.45), 0.3
     whole = top + bottom + sum(heights) + gap * (len(heights) - 1)
     figure = Figure(figsize=(WIDTH, whole))
     figure.patch.set_alpha(0.0)
     axes: list[Axes] = []
     upper = whole - top
-    left, right = 0.62, spacing.get("right", 0.15)
+    left, right = 0.68, spacing.get("right", 0.15)
     for height in heights:
         box = (
             left / WIDTH,
@@ -90,6 +92,11 @@ def _figure(heights: Sequence[float], **spacing: float) -> "tuple[Figure, list[A
     for each in axes[:-1]:
         each.tick_params(labelbottom=False, bottom=False)
     return figure, axes
+
+
+def _label_y(axis: "Axes", text: str) -> None:
+    axis.set_ylabel(text)
+    axis.yaxis.set_label_coords(-0.048, 0.5)
 
 
 def _svg(figure: "Figure", prefix: str, title: str, names: Mapping[str, str]) -> Markup:
@@ -165,7 +172,7 @@ def raster(window: Window, network: Graph, captions: Sequence[str]) -> Markup:
         for axis, token, name in zip(axes, tokens, sizes, strict=True):
             part = "output" if name == network.output else "input" if network[name].is_input else "neurons"
             _spikes(axis, window.sent[name], ROLES[part], crowded)
-            axis.set_ylabel("neuron", labelpad=6)
+            _label_y(axis, "neuron")
             axis.text(0.0, 1.0, f" {token}", transform=axis.transAxes, va="bottom", weight="bold")
         _mark_samples(axes, window, captions)
         axes[-1].set_xlabel(
@@ -223,6 +230,11 @@ class Gains:
     reference: FloatArray | None
     domains: int
 
+    @property
+    def apart(self) -> float:
+        """The largest difference between the two, in gain."""
+        return 0.0 if self.reference is None else float(np.abs(self.values - self.reference).max())
+
 
 def gains(trace: Trace, reference: Trace | None, network: Graph) -> list[Gains]:
     """2**log_gain over the whole stream, or over the first sample; at most 32 domains of a population.
@@ -263,7 +275,7 @@ def gain_lines(found: Sequence[Gains], sample_steps: int, stream: bool) -> Marku
         for axis, token, each in zip(axes, tokens, found, strict=True):
             _lines(axis, each)
             axis.text(0.0, 1.0, f" {token}", transform=axis.transAxes, va="bottom", weight="bold")
-            axis.set_ylabel("gain", labelpad=6)
+            _label_y(axis, "gain")
         step = f"step of the stream ({sample_steps} a sample)" if stream else "step of the chip"
         axes[-1].set_xlabel(step)
         return _svg(figure, "gains", "Gains of the astrocytes over time", tokens)
@@ -276,11 +288,10 @@ def _lines(axis: "Axes", each: Gains) -> None:
     axis.axhline(1.0, color=LINE, lw=0.8, zorder=0)
     for domain in range(each.values.shape[1]):
         colour = LINES[domain % len(LINES)]
-        axis.plot(*_stairs(each.values[:, domain]), color=colour, lw=1.5, zorder=2)
+        wide = {"lw": 1.6} if each.reference is None else {"lw": 3.0, "alpha": 0.45}
+        axis.plot(*_stairs(each.values[:, domain]), color=colour, zorder=2, **wide)
         if each.reference is not None:
-            axis.plot(
-                *_stairs(each.reference[:, domain]), color=colour, lw=1.0, dashes=(3, 2), alpha=0.75, zorder=3
-            )
+            axis.plot(*_stairs(each.reference[:, domain]), color=colour, lw=1.0, dashes=(4, 2), zorder=3)
     steps = len(each.values)
     shown = [each.values] + ([] if each.reference is None else [each.reference])
     low, high = min(a.min() for a in shown), max(a.max() for a in shown)
@@ -302,13 +313,11 @@ def _stairs(values: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _gain_ticks(low: float, high: float) -> list[float]:
-    """Powers of two, and halves of octaves or finer where there are few of them."""
-    for steps in (1, 2, 4, 8):
-        first, last = np.ceil(np.log2(low) * steps), np.floor(np.log2(high) * steps)
-        ticks = [float(2 ** (i / steps)) for i in np.arange(first, last + 1)]
-        if len(ticks) >= 3:
-            return ticks
-    return [1.0]
+    """Powers of two over octaves, round numbers within fewer than two."""
+    if high >= 4 * low:
+        return [2.0**i for i in range(ceil(log2(low)), floor(log2(high)) + 1)]
+    step = round_step((high - low) / 5)
+    return [step * i for i in range(ceil(low / step), floor(high / step) + 1)]
 
 
 def _name_domains(axis: "Axes", last: FloatArray, edges: Any) -> None:

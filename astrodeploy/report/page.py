@@ -92,7 +92,7 @@ def render(evidence: Evidence, file_name: str) -> str:
 def _content(evidence: Evidence, file_name: str) -> dict[str, Any]:
     program = evidence.order.program
     network, cost = program.network, evidence.estimate
-    chip = load_chip(program.target)
+    chip = program.chip
     main = evidence.main
     return {
         "evidence": evidence,
@@ -189,6 +189,7 @@ def _gains(evidence: Evidence) -> Mapping[str, Any]:
     return {
         "svg": gain_lines(found, main.steps, main.stream),
         "reference": any(each.reference is not None for each in found),
+        "apart": max((each.apart for each in found), default=0.0),
         "cut": [each.name for each in found if each.domains > SHOWN_DOMAINS],
     }
 

@@ -29,7 +29,7 @@ class Scale:
 def linear(spans: Sequence[Span]) -> Scale:
     """From 0 to beyond the largest value."""
     largest = max((span.high for span in spans), default=0.0) or 1.0
-    step = _nice(largest / TICKS)
+    step = round_step(largest / TICKS)
     count = ceil(largest / step - 1e-9)
     return Scale(0.0, step * count, tuple(step * i for i in range(count + 1)))
 
@@ -42,7 +42,7 @@ def decades(spans: Sequence[Span]) -> Scale:
     return Scale(10.0**low, 10.0**high, tuple(10.0**i for i in range(low, high + 1)), logarithmic=True)
 
 
-def _nice(step: float) -> float:
+def round_step(step: float) -> float:
     """The next 1, 2 or 5 times a power of ten."""
     power = 10.0 ** floor(log10(step))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9))

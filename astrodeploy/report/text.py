@@ -5,6 +5,7 @@ The filters wrap what they show into `<data value="...">`, which holds the exact
 
 from decimal import Decimal
 from html import escape
+from math import isclose
 
 from markupsafe import Markup
 
@@ -14,13 +15,16 @@ PREFIXES = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n", 
 DIGITS = 3
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 SPACE = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def rounded(value: float, digits: int = DIGITS) -> str:
-    """A number in positional notation with so many significant digits, without trailing zeros."""
-    text = f"{Decimal(f'{value:.{digits}g}'):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    """So many significant digits in positional notation; trailing zeros only where they stand for more."""
+    text = f"{Decimal(f'{value:.{digits - 1}e}'):f}"
+    if "." in text and isclose(float(text), value, rel_tol=1e-9):
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", MINUS)
 
 
 def quantity(value: float, unit: str, digits: int = DIGITS) -> str:
@@ -35,7 +39,7 @@ def quantity(value: float, unit: str, digits: int = DIGITS) -> str:
 def count(value: float) -> str:
     """A number of things, its thousands set apart; fractions only below a hundred."""
     shown = f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else rounded(value)
-    return shown.replace(",", NARROW)
+    return shown.replace(",", NARROW).replace("-", MINUS)
 
 
 def number(value: float) -> str:
@@ -45,13 +49,20 @@ def number(value: float) -> str:
     if 1e-3 <= abs(value) < 1e6:
         return rounded(value)
     mantissa, _, exponent = f"{value:.{DIGITS - 1}e}".partition("e")
-    return f"{mantissa}{NARROW}×{NARROW}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    power = str(int(exponent)).translate(SUPERSCRIPTS)
+    return f"{mantissa.replace('-', MINUS)}{NARROW}×{NARROW}10{power}"
 
 
 def percent(share: float) -> str:
-    """A share 0..1 in per cent."""
-    shown = rounded(100 * share, 2 if share < 0.1 else DIGITS)
-    return f"{shown}{NARROW}%"
+    """A share 0..1 in per cent, with one decimal, or two digits where it is small."""
+    if share in (0, 1):
+        return f"{100 * share:.0f}{NARROW}%"
+    return (f"{100 * share:.1f}" if share >= 0.01 else rounded(100 * share, 2)) + f"{NARROW}%"
+
+
+def mean(value: float) -> str:
+    """A mean number of things, with one decimal."""
+    return f"{value:,.1f}".replace(",", NARROW)
 
 
 def words(name: str) -> str:
@@ -75,6 +86,7 @@ FILTERS = {
     "seconds": lambda value: exact(value, quantity(value, "s")),
     "count": lambda value: exact(value, count(value)),
     "number": lambda value: exact(value, number(value)),
+    "mean": lambda value: exact(value, mean(value)),
     "percent": lambda value: exact(value, percent(value)),
     "span": span,
     "words": words,

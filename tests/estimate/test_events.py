@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from astrodeploy.arithmetic import ticks
 from astrodeploy.chip import load_chip
 from astrodeploy.compartments import KINDS
-from astrodeploy.errors import ChipError
 from astrodeploy.estimate.events import EVENTS, Expected, core_events, count_events
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
 from astrodeploy.passes.base import Draft
@@ -31,7 +30,7 @@ def connection(source, target, weight, port="current", delay=1):
 def program_of(populations, connections, target="toy"):
     graph = Graph(1e-3, tuple(populations), tuple(connections), populations[-1].name)
     draft, _ = Partition().apply(Draft(graph, load_chip(target)))
-    return Program(graph, graph, target, draft.cores, ())
+    return Program(graph, graph, draft.chip, draft.cores, ())
 
 
 def pair(weight=((1,),), target="toy"):
@@ -154,15 +153,6 @@ def test_zero_weights_cost_in_dense_only():
     sparse = core_events(program_of(layers, [connection("input", "layer", np.eye(12))]), spikes)
     assert dense["synaptic_operations"].tolist() == [[0, 144]]
     assert sparse["synaptic_operations"].tolist() == [[0, 12]]
-
-
-def test_a_program_of_an_unknown_chip_needs_it():
-    program = pair()
-    mine = Program(program.network, program.network, "mine", program.cores, ())
-    spikes = {"input": np.ones((1, 2, 1), int), "layer": np.zeros((1, 2, 1), int)}
-    with pytest.raises(ChipError, match="no target 'mine'"):
-        core_events(mine, spikes)
-    assert core_events(mine, spikes, load_chip("toy"))["synaptic_operations"].tolist() == [[0, 1]]
 
 
 def test_expected_events_are_the_mean_of_many_runs():
