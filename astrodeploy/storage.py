@@ -19,22 +19,32 @@ def atomic_folder(path: Path, replaceable: Callable[[Path], bool]) -> Iterator[P
     An existing folder is exchanged where `replaceable` says that it is of the same kind.
     Raises ProgramError where there is no space, no permission, or something else in the way.
     """
-    if path.exists() and not (path.is_dir() and replaceable(path)):
-        raise ProgramError(f"{path} exists and is not ours to replace: choose another output")
     scratch: Path | None = None
     try:
+        if path.exists() and not (path.is_dir() and replaceable(path)):
+            raise ProgramError(f"{path} exists and is not ours to replace: choose another output")
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         fresh = scratch / "fresh"
         fresh.mkdir()
         yield fresh
-        if path.exists():
-            path.rename(scratch / "old")
-        fresh.rename(path)
+        _exchange(path, fresh, scratch / "old")
     except OSError as error:
         raise _cant_write(path, error) from error
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _exchange(path: Path, fresh: Path, old: Path) -> None:
+    """Move `fresh` to `path`; what lies there goes to `old`, and comes back where the move fails."""
+    if path.exists():
+        path.rename(old)
+    try:
+        fresh.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
 
 
 @contextmanager
@@ -85,7 +95,14 @@ def read_manifest(folder: Path, name: str, what: str) -> dict[str, Any]:
     path = folder / name
     if not path.is_file():
         raise ProgramError(f"{folder} is no {what}: it has no {name}")
-    text = path.read_bytes()
+    try:
+        return _read_manifest(folder, path, what)
+    except OSError as error:
+        raise ProgramError(f"{folder} can't be read: {error}") from error
+
+
+def _read_manifest(folder: Path, path: Path, what: str) -> dict[str, Any]:
+    text, name = path.read_bytes(), path.name
     try:
         data = json.loads(text)
         content, files = data["content"], dict(data["files"])
