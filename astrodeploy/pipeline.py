@@ -1,13 +1,14 @@
 """From a source to a Program: the front doors, the flow, and export."""
 
 from importlib import import_module
+from math import isclose
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from astrodeploy.chip import load_chip
 from astrodeploy.errors import InputError
-from astrodeploy.ir import Graph
+from astrodeploy.ir import Graph, verify
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, run_flow
 from astrodeploy.program import Program
@@ -23,17 +24,39 @@ def load(source: Any, dt: float | None = None, input_shape: tuple[int, ...] | No
 
     Only the factory that you name is executed. Raises InputError and its kinds.
     """
-    if isinstance(source, Graph):
-        return source
-    if isinstance(source, str) and ":" in source and not Path(source).exists():
-        source = _made(source)
+    source = _resolved(source)
     if isinstance(source, str | PathLike):
-        return _read(Path(source), dt)
-    return _converted(source, dt, input_shape)
+        graph = _read(Path(source), dt)
+    elif isinstance(source, Graph):
+        graph = source
+        verify(graph)
+    else:
+        graph = _converted(source, dt, input_shape)
+    if dt is not None and not isclose(graph.dt, dt, rel_tol=1e-9):
+        raise InputError(
+            f"the network was trained with dt = {graph.dt:g} s, asked for is {dt:g} s: leave dt out"
+        )
+    if input_shape is not None and tuple(input_shape) != graph.input.shape:
+        raise InputError(f"the network's input has shape {graph.input.shape}, asked for is {input_shape}")
+    return graph
+
+
+def _resolved(source: Any) -> Any:
+    """What a factory returns; any other source as it is."""
+    if isinstance(source, str) and ":" in source and not _exists(Path(source)):
+        return _made(source)
+    return source
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _read(path: Path, dt: float | None) -> Graph:
-    if not path.exists():
+    if not _exists(path):
         raise InputError(f"{path} does not exist")
     if path.suffix == ".nir":
         from astrodeploy.load.nir_file import read_nir
@@ -50,7 +73,6 @@ def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | Non
     import nir
     import torch
 
-    from astrodeploy.ir import verify
     from astrodeploy.ir.canonical import canonical
 
     if isinstance(source, nir.NIRGraph):
@@ -78,6 +100,8 @@ def _made(factory: str) -> Any:
         make = getattr(import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{factory} can't be imported: {error}") from error
+    if not callable(make):
+        raise InputError(f"{factory} is a {type(make).__name__}, needed is a function that returns a module")
     return make()
 
 
@@ -131,6 +155,7 @@ def export(
     from astrodeploy.ir.plain import fingerprint
     from astrodeploy.load.nir_file import from_nir, to_nir, write_nir
 
+    source = _resolved(source)
     graph = load(source, dt, input_shape)
     if isinstance(source, torch.nn.Module) and sample is not None:
         from astrodeploy.load.export_check import check_export

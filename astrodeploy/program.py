@@ -131,9 +131,9 @@ class Program:
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the folder whole, or not at all. Raises ProgramError."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        from astrodeploy.load.nir_file import write_nir
+        from astrodeploy.load.nir_file import nir_bytes
 
         plain, tensors = to_plain(self.network)
         content = {
@@ -142,15 +142,18 @@ class Program:
             "network": plain,
             "passes": [asdict(each) for each in self.passes],
         } | self._mapping()
+        arrays = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
+        reference = nir_bytes(self.reference)
         with storage.atomic_folder(Path(path), is_program) as folder:
-            save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, folder / TENSORS)
-            write_nir(self.reference, folder / GRAPH)
+            (folder / TENSORS).write_bytes(arrays)
+            (folder / GRAPH).write_bytes(reference)
             storage.write_manifest(folder, MANIFEST, content)
         return Path(path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Program":
-        """Read a folder; every byte is checked. Raises ProgramError or InputError."""
+        """Read a folder; every byte is checked. Raises ProgramError."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         from astrodeploy.load.nir_file import read_nir
@@ -160,9 +163,9 @@ class Program:
             raise ProgramError(f"{folder} is no Program: compile one first (astrodeploy compile)")
         content = storage.read_manifest(folder, MANIFEST, "Program")
         storage.check_version(content, FORMAT, VERSION, folder)
-        network = from_plain(content["network"], load_file(folder / TENSORS))
-        verify(network)
         try:
+            network = from_plain(content["network"], load_file(folder / TENSORS))
+            verify(network)
             return cls(
                 network=network,
                 reference=read_nir(folder / GRAPH),
@@ -171,8 +174,8 @@ class Program:
                 passes=tuple(_read_report(p) for p in content["passes"]),
                 reset_every=int(content["reset_every"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{folder / MANIFEST} is malformed: {error!r}") from error
+        except (InputError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ProgramError(f"{folder} is malformed ({error}): make the Program anew") from error
 
 
 def is_program(folder: Path) -> bool:

@@ -121,13 +121,15 @@ def _read_manifest(folder: Path, path: Path, what: str) -> dict[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
-def check_version(content: dict[str, Any], form: str, version: int, path: Path) -> None:
-    """Raise InputError unless the content says it is of this format and of no later version."""
+def check_version(
+    content: dict[str, Any], form: str, version: int, path: Path, error: type[InputError] = ProgramError
+) -> None:
+    """Raise `error` unless the content says it is of this format and of no later version."""
     found = content.get("format")
     if found != form:
-        raise InputError(f"{path} is no {form}: its format is {found!r}")
+        raise error(f"{path} is no {form}: its format is {found!r}")
     if not isinstance(content.get("version"), int) or content["version"] > version:
-        raise InputError(
+        raise error(
             f"{path} is a {form} of version {content.get('version')}; this astrodeploy reads up to "
             f"{version}: update astrodeploy"
         )

@@ -56,7 +56,7 @@ class Trace:
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the folder whole, or not at all. Raises ProgramError."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         arrays = {f"spikes/{k}": v for k, v in self.spikes.items()}
         arrays |= {f"states/{layer}/{state}": v for (layer, state), v in self.states.items()}
@@ -75,14 +75,16 @@ class Trace:
             "states": [list(key) for key in self.states],
             "events": list(self.events),
         }
+        tensors = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
         with storage.atomic_folder(Path(path), lambda p: (p / MANIFEST).is_file()) as folder:
-            save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / TENSORS)
+            (folder / TENSORS).write_bytes(tensors)
             storage.write_manifest(folder, MANIFEST, content)
         return Path(path)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Trace":
         """Read a folder; every byte is checked. Raises ProgramError."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         folder = Path(path)
@@ -90,16 +92,19 @@ class Trace:
             raise ProgramError(f"{folder} is no Trace folder")
         content: dict[str, Any] = storage.read_manifest(folder, MANIFEST, "Trace")
         storage.check_version(content, FORMAT, VERSION, folder)
-        arrays = load_file(folder / TENSORS)
-        return cls(
-            engine=content["engine"],
-            program=content["program"],
-            steps=content["steps"],
-            stream=content["stream"],
-            spikes={k: arrays[f"spikes/{k}"] for k in content["layers"]},
-            states={(p, s): arrays[f"states/{p}/{s}"] for p, s in content["states"]},
-            outputs=arrays["outputs"],
-            events={k: arrays[f"events/{k}"] for k in content["events"]},
-            seconds=content["seconds"],
-            versions=content["versions"],
-        )
+        try:
+            arrays = load_file(folder / TENSORS)
+            return cls(
+                engine=str(content["engine"]),
+                program=str(content["program"]),
+                steps=int(content["steps"]),
+                stream=bool(content["stream"]),
+                spikes={k: arrays[f"spikes/{k}"] for k in content["layers"]},
+                states={(p, s): arrays[f"states/{p}/{s}"] for p, s in content["states"]},
+                outputs=arrays["outputs"],
+                events={k: arrays[f"events/{k}"] for k in content["events"]},
+                seconds=float(content["seconds"]),
+                versions=dict(content["versions"]),
+            )
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ProgramError(f"{folder} is malformed ({error}): run the Program again") from error

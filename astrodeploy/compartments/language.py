@@ -22,6 +22,7 @@ from astrodeploy import arithmetic
 from astrodeploy.errors import ProgramError
 
 LIMIT = 1 << 62  # magnitude that no register may reach: the sum of two still fits 64 bits
+WORD_BITS = 32  # what is kept or sent is recorded in words of 32 bits
 
 Operation = tuple[Any, ...]
 
@@ -95,11 +96,11 @@ class Kind:
     """
 
     name: str
-    states: Mapping[str, State]
-    parameters: Mapping[str, Range]
-    inputs: Mapping[str, Port]
-    outputs: Mapping[str, Port]
-    tables: Mapping[str, tuple[int, ...]]
+    states: dict[str, State]
+    parameters: dict[str, Range]
+    inputs: dict[str, Port]
+    outputs: dict[str, Port]
+    tables: dict[str, tuple[int, ...]]
     step: OperationList
     window: OperationList | None = None
     doc: str = field(default="", compare=False)
@@ -325,16 +326,25 @@ def intervals(kind: Kind, each: OperationList) -> list[Range]:
 def prove(kind: Kind) -> None:
     """Check a whole kind: no register leaves 62 bits, no state or output its declared range.
 
+    States and messages fit words of 32 bits; there is at most one output, sent by one list.
     Raises ProgramError that names the kind, the state and the value it might take.
     """
+    for name, each in (kind.states | kind.outputs).items():
+        if not Range.signed(WORD_BITS).contains(each.range):
+            raise ProgramError(f"{kind.name}.{name} is declared {each.range}; it must fit {WORD_BITS} bits")
+    for name, values in kind.tables.items():
+        if not values or max(map(abs, values)) >= LIMIT:
+            raise ProgramError(f"{kind.name}: the table {name} is empty or leaves 62 bits")
+    if len(kind.outputs) > 1:
+        raise ProgramError(f"{kind.name} has the outputs {sorted(kind.outputs)}, a kind has at most one")
     for name, state in kind.states.items():
         if not state.range.contains(Range(state.initial, state.initial)):
             raise ProgramError(f"{kind.name}.{name} starts at {state.initial}, outside {state.range}")
-    for each in kind.lists:
-        known = intervals(kind, each)
-        for name, register in each.stores.items():
+    for part in kind.lists:
+        known = intervals(kind, part)
+        for name, register in part.stores.items():
             _within(kind, name, kind.states.get(name), _register(register, known))
-        for name, register in each.sends.items():
+        for name, register in part.sends.items():
             _within(kind, name, kind.outputs.get(name), _register(register, known))
     sent = [name for each in kind.lists for name in each.sends]
     if sorted(sent) != sorted(kind.outputs):

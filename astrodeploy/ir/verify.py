@@ -67,6 +67,8 @@ def _node(population: Population, dt: float) -> list[str]:
         findings += finite(f"{name}.{key}", array)
         if array.shape not in ((), population.shape):
             findings.append(f"{name}.{key} has shape {array.shape}, the population {population.shape}")
+    if findings:
+        return findings
     if isinstance(node, LIF | CubaLIF):
         taus = {"tau": node.tau} | ({"tau_syn": node.tau_syn} if isinstance(node, CubaLIF) else {})
         for key, tau in taus.items():
@@ -79,12 +81,17 @@ def _node(population: Population, dt: float) -> list[str]:
     if isinstance(node, RateEncoder) and node.steps < 1:
         findings.append(f"{name} must present a sample for at least 1 step, not {node.steps}")
     if isinstance(node, Astrocyte):
+        for key in ("rate", "set_point"):
+            if not np.isfinite(getattr(node, key)):
+                findings.append(f"{name}.{key} must be finite, not {getattr(node, key):g}")
         if node.period < 1:
             findings.append(f"{name}.period must be at least 1 step, not {node.period}")
         if not 0 <= node.decay <= 1:
             findings.append(f"{name}.decay must lie in 0..1, not {node.decay:g}")
         if not node.low <= 0 <= node.high:
             findings.append(f"{name}'s gain range must contain 1, not 2**{node.low:g}..2**{node.high:g}")
+        if np.any((node.log_gain < node.low) | (node.log_gain > node.high)):
+            findings.append(f"{name} has resting gains outside its range, 2**{node.low:g}..2**{node.high:g}")
     return findings
 
 
@@ -135,10 +142,10 @@ def _connection(graph: Graph, connection: Connection) -> list[str]:
 
 
 def message_range(source: Population) -> Range:
-    """What a neuron of a population can send."""
+    """What a neuron of a population can send; 0, no message, is always part of it."""
     if isinstance(source.node, Compartments):
-        (port,) = source.node.kind.outputs.values()
-        return port.range
+        ranges = [port.range for port in source.node.kind.outputs.values()]
+        return Range(min(0, *[r.low for r in ranges]), max(0, *[r.high for r in ranges])) if ranges else Range(0, 0)
     return Range(0, 1)
 
 

@@ -11,11 +11,13 @@
     astrocytes   per astrocyte population: its settings, and whom it observes and modulates
     lags         connections of the core with a delay of their own
     modulated    layers whose weights before folding stand beside the string
+    sha256       hash of all of the above and of the tensors
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from astrodeploy.ir import LIF, Astrocyte, Connection, CubaLIF, Graph, Populatio
 from astrodeploy.ir.astrocytes import resting_gains
 from astrodeploy.ir.nodes import Array
 from astrodeploy.ir.plain import fingerprint
+from astrodeploy.storage import json_text
 
 KEY = "astrodeploy"
 SCHEMA = "astrodeploy.nir"
@@ -60,7 +63,16 @@ def metadata(graph: Graph, core: Graph) -> dict[str, Any]:
         "lags": {c.name: c.lag for c in core.connections if c.lag},
         "modulated": modulated,
     }
+    text["sha256"] = _seal(text, tensors)
     return {KEY: json.dumps(text, sort_keys=True)} | {k: np.array(v) for k, v in tensors.items()}
+
+
+def _seal(text: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
+    digest = sha256(json_text({k: v for k, v in text.items() if k != "sha256"}).encode())
+    for name in sorted(name for name in tensors if name.startswith(f"{KEY}.")):
+        array = np.asarray(tensors[name])
+        digest.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _bare(core: Graph) -> Graph:
@@ -105,19 +117,21 @@ def extension(metadata: Mapping[str, Any], what: str) -> dict[str, Any] | None:
     try:
         data: dict[str, Any] = json.loads(text.decode() if isinstance(text, bytes) else str(text))
         schema, version = data["schema"], int(data["version"])
-    except (ValueError, KeyError, TypeError) as error:
+        intact = version > VERSION or data["sha256"] == _seal(data, metadata)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise NirError(f"{what}: its astrocyte metadata is damaged: export the network again") from error
     if schema != SCHEMA or version > VERSION:
         raise NirError(
-            f"{what}: its astrocytes are of {schema} {version}, read here is up to {SCHEMA} {VERSION}"
+            f"{what}: its astrocytes are of {schema} {version}, read here is up to {SCHEMA} {VERSION}: "
+            "update astrodeploy"
         )
+    if not intact:
+        raise NirError(f"{what}: its astrocyte metadata was edited or damaged: export the network again")
     return data
 
 
-def restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any] | None, what: str) -> Graph:
+def restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any], what: str) -> Graph:
     """The core with its astrocytes, encoder and lags put back. Raises NirError where they don't fit."""
-    if data is None:
-        return core
     if fingerprint(core) != data["core_sha256"]:
         raise NirError(
             f"{what}: its core graph was edited after its astrocytes were written, so they no longer fit: "

@@ -28,7 +28,7 @@ def node_of(path: str, cell: torch.nn.Module, size: int, bias: Array, dt: float)
         )
     spread = partial(_spread, path, size)
     membrane = {
-        "tau": 1 / spread(p.tau_mem_inv),
+        "tau": _inverse(spread(p.tau_mem_inv)),
         "r": np.ones(size),
         "v_leak": spread(p.v_leak),
         "v_threshold": spread(p.v_th),
@@ -37,8 +37,14 @@ def node_of(path: str, cell: torch.nn.Module, size: int, bias: Array, dt: float)
     }
     if isinstance(cell, LIFBoxCell):
         return LIF(**membrane)
-    tau_syn = 1 / spread(p.tau_syn_inv)
+    tau_syn = _inverse(spread(p.tau_syn_inv))
     return CubaLIF(tau_syn=tau_syn, w_in=tau_syn / dt, **membrane)
+
+
+def _inverse(rate: Array) -> Array:
+    """A time constant from its inverse; infinite for 0, which `verify` refuses with the layer's name."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(1 / rate)
 
 
 def _spread(path: str, size: int, value: Any) -> Array:

@@ -5,6 +5,9 @@ among them (a Norse state_dict holds none of these).
 """
 
 import pickle
+import struct
+import warnings
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ import numpy as np
 import torch
 
 from astrodeploy import storage
-from astrodeploy.errors import CheckpointError
+from astrodeploy.errors import CheckpointError, InputError
 from astrodeploy.ir import Graph, verify
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.ir.plain import from_plain, to_plain
@@ -23,6 +26,20 @@ from astrodeploy.load.torch_module import graph_of
 
 FORMAT = "astrodeploy checkpoint"
 VERSION = 1
+DAMAGED = (  # what torch's reader raises for bytes that are no checkpoint
+    pickle.UnpicklingError,
+    BadZipFile,
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+)
 RESAVE = "re-save it from Python with astrodeploy.save(model, path, dt=..., input_shape=...)"
 
 
@@ -60,38 +77,44 @@ def write_checkpoint(graph: Graph, path: Path) -> None:
         "network": plain,
         "tensors": {k: torch.from_numpy(np.array(v)) for k, v in tensors.items()},
     }
+    stream = BytesIO()
+    torch.save(data, stream)
     with storage.atomic_file(path) as fresh:
-        try:
-            torch.save(data, fresh)
-        except RuntimeError as error:  # torch's zip writer reports a full disk so
-            raise OSError(str(error)) from error
+        fresh.write_bytes(stream.getbuffer())
 
 
 def read_checkpoint(path: Path) -> Graph:
-    """The float Graph of a model.pt. Nothing in the file is executed. Raises CheckpointError, InputError."""
+    """The float Graph of a model.pt. Nothing in the file is executed. Raises CheckpointError."""
     data = _load(path)
     if not isinstance(data, dict) or "format" not in data:
         raise CheckpointError(_foreign(path, data))
-    storage.check_version(data, FORMAT, VERSION, path)
+    storage.check_version(data, FORMAT, VERSION, path, CheckpointError)
     try:
         tensors = {str(k): np.array(v.detach().numpy()) for k, v in data["tensors"].items()}
         graph = canonical(from_plain(data["network"], tensors))
-    except (KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"{path} lacks a part of the network ({error}): {RESAVE}") from error
-    verify(graph)
+        verify(graph)
+    except (KeyError, AttributeError, TypeError, ValueError, RuntimeError, InputError) as error:
+        raise CheckpointError(f"{path} lacks a part of the network or holds a wrong one: {error}") from error
     return graph
 
 
 def _load(path: Path) -> Any:
-    _refuse_containers(path)
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} holds pickled Python objects{_globals(path)}, which could run code when loaded, "
-            f"so it was not: {RESAVE}"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, BadZipFile) as error:
+        with path.open("rb") as stream:
+            pickled = stream.read(1) == pickle.PROTO
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be read: {error.strerror or error}") from error
+    try:
+        _refuse_containers(path)
+        with warnings.catch_warnings(action="ignore"):  # torch's advice for files that it did not write
+            return torch.load(path, weights_only=True, map_location="cpu")
+    except DAMAGED as error:
+        names = _globals(path)
+        if names or (pickled and isinstance(error, pickle.UnpicklingError)):
+            raise CheckpointError(
+                f"{path} holds pickled Python objects{names}, which could run code when loaded, "
+                f"so it was not: {RESAVE}"
+            ) from error
         raise CheckpointError(f"{path} is truncated or damaged, or no checkpoint at all: {RESAVE}") from error
 
 
@@ -109,7 +132,7 @@ def _refuse_containers(path: Path) -> None:
 def _globals(path: Path) -> str:
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError):
+    except DAMAGED:
         return ""
     return f" ({', '.join(sorted(names)[:3])})" if names else ""
 

@@ -1,5 +1,6 @@
 """The check of every export: the module and its Graph must send the same spikes, layer by layer."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -59,7 +60,11 @@ def _random_input(graph: Graph, steps: int) -> Array:
 def _checked(graph: Graph, sample: Array) -> Array:
     leading = ("batch",) if graph.encoder else ("batch", "steps")
     wanted = f"({', '.join([*leading, *map(str, graph.input.shape)])})"
-    if sample.dtype.kind not in "biuf" or sample.shape[len(leading) :] != graph.input.shape or not sample.size:
+    if (
+        sample.dtype.kind not in "biuf"
+        or sample.shape[len(leading) :] != graph.input.shape
+        or not sample.size
+    ):
         raise StimulusError(f"the sample is {sample.dtype} {sample.shape}, needed are numbers {wanted}")
     return sample
 
@@ -71,10 +76,7 @@ def _torch_recording(module: torch.nn.Module, graph: Graph, x: Array, steps: int
     inner = {f"{path}.cell" for path, child in double.named_modules() if isinstance(child, AstrocyteLayer)}
     for path, child in double.named_modules():
         if isinstance(child, (*CELLS, AstrocyteLayer)) and path not in inner:
-            record = lambda _m, _i, out, seen=seen.setdefault(layer_name(path), []): seen.append(
-                (out[0], getattr(out[1], "cell", out[1]).v)
-            )
-            child.register_forward_hook(record)
+            child.register_forward_hook(_recorder(seen.setdefault(layer_name(path), [])))
     tensor = torch.from_numpy(np.array(x, np.float64))
     tensor = tensor.float().double() if graph.encoder else tensor
     try:
@@ -95,6 +97,16 @@ def _torch_recording(module: torch.nn.Module, graph: Graph, x: Array, steps: int
             spikes[p.name] = z.reshape(len(x), z.shape[1], -1)
             states[p.name, "v"] = v.reshape(spikes[p.name].shape) - p.node.v_reset.reshape(-1)
     return Recording(spikes, states)
+
+
+def _recorder(into: list[tuple[torch.Tensor, torch.Tensor]]) -> Callable[..., None]:
+    """A forward hook that keeps a layer's spikes and membranes."""
+
+    def record(_module: Any, _inputs: Any, output: Any) -> None:
+        spikes, state = output
+        into.append((spikes, getattr(state, "cell", state).v))
+
+    return record
 
 
 def _in_float64(module: torch.nn.Module) -> torch.nn.Module:

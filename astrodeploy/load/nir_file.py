@@ -5,6 +5,8 @@ run. `astrocyte_nir.py` holds the convention for the rest.
 """
 
 from collections.abc import Mapping
+from io import BytesIO
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +28,16 @@ READ = (nir.Input, nir.Output, *WEIGHTS, *NEURONS)
 
 def write_nir(graph: Graph, path: Path) -> None:
     """Write a float Graph as a .nir file, whole or not at all. Raises NirError, ProgramError."""
-    document = to_nir(graph)
+    content = nir_bytes(graph)
     with storage.atomic_file(path) as fresh:
-        nir.write(fresh, document)
+        fresh.write_bytes(content)
+
+
+def nir_bytes(graph: Graph) -> bytes:
+    """The content of a float Graph's .nir file; made in memory, because HDF5 crashes on a full disk."""
+    stream = BytesIO()
+    nir.write(stream, to_nir(graph))
+    return stream.getvalue()
 
 
 def read_nir(path: Path, dt: float | None = None) -> Graph:
@@ -37,9 +46,15 @@ def read_nir(path: Path, dt: float | None = None) -> Graph:
     Raises NirError, UnsupportedError, InputError.
     """
     try:
-        document = nir.read(path)
+        content = path.read_bytes()
+    except OSError as error:
+        raise NirError(f"{path} can't be read: {error.strerror or error}") from error
+    try:
+        document = nir.read(BytesIO(content))
     except (OSError, AssertionError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise NirError(f"{path} can't be read as NIR: {error or type(error).__name__}") from error
+    if not isinstance(document, nir.NIRGraph):
+        raise NirError(f"{path} holds a single {type(document).__name__}, needed is a NIRGraph")
     graph = from_nir(document, dt, str(path))
     verify(graph)
     return graph
@@ -123,10 +138,18 @@ def from_nir(document: nir.NIRGraph, dt: float | None = None, what: str = "the N
             known = ", ".join(kind.__name__ for kind in READ)
             raise UnsupportedError(f"{what}: {name} is a {type(node).__name__}; supported are {known}")
     extension = astrocyte_nir.extension(document.metadata, what)
-    step = extension["dt"] if extension and dt is None else dt
+    step = extension["dt"] if extension else dt
     if step is None:
         raise NirError(f"{what} does not say its time step: give it with --dt (seconds), or dt=")
-    core = canonical(_core(document, float(step), what))
+    if dt is not None and not isclose(dt, step, rel_tol=1e-9):
+        raise NirError(f"{what} was written for dt = {step:g} s, asked for is dt = {dt:g} s: leave dt out")
+    try:
+        core = canonical(_core(document, float(step), what))
+    except (KeyError, ValueError, TypeError) as error:
+        raise NirError(f"{what} is no valid NIR graph: {error!r}") from error
+    if extension is None:
+        _refuse_loops(core.connections, what)
+        return core
     return canonical(astrocyte_nir.restored(core, document.metadata, extension, what))
 
 
@@ -147,7 +170,6 @@ def _core(document: nir.NIRGraph, dt: float, what: str) -> Graph:
     shape = tuple(int(n) for n in nodes[inputs[0]].input_type["input"])
     populations.append(Population(inputs[0], shape, Input()))
     connections = tuple(Connection(s, t, "current", w) for (s, t), w in weights.items())
-    _refuse_loops(connections, what)
     return Graph(dt, tuple(populations), connections, feeding[0])
 
 

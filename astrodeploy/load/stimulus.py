@@ -2,7 +2,7 @@
 
 import zlib
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
@@ -12,18 +12,23 @@ from astrodeploy.ir.nodes import Array
 
 def read_stimulus(path: Path) -> tuple[Array, Array | None]:
     """x, and y (labels) or None, of an .npz file. Raises StimulusError."""
-    if not path.is_file():
+    if not path.exists():
         raise StimulusError(f"{path} does not exist")
+    if path.is_file() and not is_zipfile(path):
+        raise StimulusError(f"{path} is no .npz file: write one with numpy.savez(path, x=..., y=...)")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            names = list(getattr(archive, "files", ()))
-            if "x" not in names:
-                raise StimulusError(f"{path} holds {names or 'one unnamed array'}, needed is an .npz with x")
-            x, y = archive["x"], archive["y"] if "y" in names else None
-    except (OSError, ValueError, EOFError, BadZipFile, zlib.error, TypeError, AttributeError) as error:
+            arrays = {name: archive[name] for name in ("x", "y") if name in archive.files}
+            held = ", ".join(archive.files) or "nothing"
+    except (OSError, ValueError, EOFError, RuntimeError, LookupError, BadZipFile, zlib.error) as error:
         raise StimulusError(f"{path} can't be read as an .npz of plain arrays: {error}") from error
+    if "x" not in arrays:
+        raise StimulusError(f"{path} holds {held}; needed is x, and y where there are labels")
+    x, y = arrays["x"], arrays.get("y")
     if x.ndim == 0:
         raise StimulusError(f"{path}: x is a single number, needed is a batch")
-    if y is not None and y.shape != (len(x),):
-        raise StimulusError(f"{path}: y has shape {y.shape}, needed is one label a sample, ({len(x)},)")
+    if y is not None and (y.shape != (len(x),) or y.dtype.kind not in "biuf"):
+        raise StimulusError(
+            f"{path}: y is {y.dtype} {y.shape}, needed is one label (a number) a sample, ({len(x)},)"
+        )
     return x, y

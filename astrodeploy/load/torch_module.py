@@ -227,7 +227,7 @@ def _walk_sequential(builder: _Builder, module: torch.nn.Module, signal: Signal)
     return signal
 
 
-class _Tracer(fx.Tracer):  # type: ignore[misc]
+class _Tracer(fx.Tracer):
     """Known modules and those of torch and Norse are leaves; the user's own are looked into."""
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:

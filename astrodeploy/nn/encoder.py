@@ -15,6 +15,8 @@ class RateEncoder(torch.nn.Module):
 
     def __init__(self, steps: int, seed: int = 0) -> None:
         super().__init__()
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, not {steps}")
         self.steps, self.seed = steps, seed
         self._cached = torch.empty(0, 0)
 

@@ -8,7 +8,7 @@ room for overshoot. Nothing is clipped; everything that is rounded is noted with
 
 from dataclasses import dataclass, replace
 from functools import partial
-from math import ceil, log2
+from math import ceil, floor, log2
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from astrodeploy.program import Note
 
 HEADROOM = 4  # v can reach this many thresholds before it saturates
 EXPONENTS = Range(-8, 7)  # weight exponents of the chip
+GAIN_EXCESS = 1.0025  # the chip's power of two, a quadratic, is at most 0.25 % above the true one
 
 
 @dataclass(frozen=True)
@@ -147,15 +148,17 @@ def _initial(name: str, kind: Kind, values: dict[str, FloatArray]) -> dict[str, 
 
 def _largest_gain(graph: Graph, name: str) -> float:
     astrocytes = [graph[c.source].node for c in graph.into(name) if c.port == "modulation"]
-    return float(max([1.0, *(2.0**node.high for node in astrocytes if isinstance(node, Astrocyte))]))
+    highest = [2.0**node.high for node in astrocytes if isinstance(node, Astrocyte)]
+    return max([1.0, *(GAIN_EXCESS * gain for gain in highest)])
 
 
 def _scale(
     name: str, membrane: _Membrane, weights: list[FloatArray], gain: float, accumulator: int, weight: Range
 ) -> float:
-    """Integers per 1.0 of v: the largest that uses all bits of weight and keeps every accumulator whole.
+    """Integers per 1.0 of v: the largest that keeps every accumulator whole, with all bits of weight used.
 
-    Worst case: in every step, all inputs of one sign are active, at the largest gain.
+    Worst case: in every step, all inputs of one sign are active, at the largest gain. Where the least
+    exponent of weights is too large for that, fewer bits are used.
     """
     together = np.concatenate(weights, 1) if weights else np.zeros((membrane.factor.size, 1))
     largest = float(np.abs(together).max())
@@ -165,16 +168,23 @@ def _scale(
     if np.any(membrane.du.integers == 0):
         raise UnsupportedError(f"{name}.tau_syn is longer than 8192 steps: its decay rounds to none at all")
     memory = float((4096 / membrane.du.integers).max())
+    headroom = float((STATE_MAX + 1) / HEADROOM / membrane.threshold.max())
+    floors = len(weights) << ALIGNMENT  # every connection's arrival is rounded down
+    arriving = min(accumulator, (1 << (STATE_BITS - 1)) / (gain * memory)) - floors
     # rounding may make every weight larger by half a unit
-    rounded_up = worst * (1 + together.shape[1] * largest / worst / weight.high / 2)
-    limits = (
-        (STATE_MAX + 1) / HEADROOM / membrane.threshold.max(),
-        accumulator / rounded_up,
-        (1 << (STATE_BITS - 1)) / (rounded_up * gain * memory),
-    )
+    rounded_up = worst + together.shape[1] * largest / weight.high / 2
     unit = weight.high * (1 << ALIGNMENT) / largest  # the scale at exponent 0
-    exponent = min(EXPONENTS.high, int(np.floor(log2(min(limits) / unit))))
-    return float(unit * 2.0 ** max(exponent, EXPONENTS.low))
+    limit = min(headroom, arriving / rounded_up)
+    if limit >= unit * 2.0**EXPONENTS.low:
+        return float(unit * 2.0 ** min(EXPONENTS.high, floor(log2(limit / unit))))
+    half = 2.0 ** (EXPONENTS.low + ALIGNMENT - 1)  # half a unit of weight at the least exponent
+    limit = min(headroom, (arriving - together.shape[1] * half) / worst)
+    if limit <= 0:
+        raise UnsupportedError(
+            f"{name} sums {together.shape[1]} inputs over up to {memory:.0f} steps, more than its current of "
+            f"{STATE_BITS} bits holds: use fewer inputs or a shorter tau_syn"
+        )
+    return float(limit)
 
 
 def _synapses(

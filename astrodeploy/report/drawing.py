@@ -11,9 +11,12 @@ WIDTH, HEIGHT = 148, 58  # of a box
 ACROSS, DOWN = 104, 66  # between boxes
 MARGIN = 12
 APART = 22  # half the distance of two curves between the same boxes
-LIFT = 74  # how far a curve swings out of the way of boxes between its ends
+LIFT = 76  # how far a curve swings above the boxes, and how much farther for each column that it crosses
+FARTHER = 40
 MOST_POPULATIONS, MOST_COLUMNS = 24, 8
 LONGEST_NAME = 19
+
+Route = tuple[str, float, float, str]  # a path, where its label stands, and the label's anchor
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,8 @@ class Box:
 
     name: str
     label: str
-    kind: str
+    what: str
     role: str
-    neurons: int
     column: int
     row: int
     x: float
@@ -61,9 +63,8 @@ def draw(network: Graph) -> Drawing | None:
     curves = tuple(_curve(c, boxes, network) for c in network.connections)
     right = max(box.x for box in boxes.values()) + WIDTH
     bottom = max(box.y for box in boxes.values()) + HEIGHT
-    above = LIFT if any(_swings(c, boxes) or c.source == c.target for c in network.connections) else 0
-    below = LIFT if any(_backward(c, boxes) for c in network.connections) else 0
-    view = (-MARGIN, -MARGIN - above, right + 2 * MARGIN, bottom + 2 * MARGIN + above + below)
+    above = max((_height(c, boxes) for c in network.connections), default=0)
+    view = (-MARGIN, -MARGIN - above, right + 2 * MARGIN, bottom + 2 * MARGIN + above)
     return Drawing(tuple(boxes.values()), curves, view)
 
 
@@ -82,9 +83,8 @@ def _box(network: Graph, population: Population, row: int) -> Box:
     return Box(
         name=name,
         label=name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…",
-        kind=kind_name(population),
+        what=f"{count(population.size)} · {kind_name(population)}",
         role=role(network, population),
-        neurons=population.size,
         column=population.depth,
         row=row,
         x=population.depth * (WIDTH + ACROSS),
@@ -92,26 +92,22 @@ def _box(network: Graph, population: Population, row: int) -> Box:
     )
 
 
-def _swings(connection: Connection, boxes: Mapping[str, Box]) -> bool:
-    """Whether a curve leads forward over boxes between its ends."""
-    a, b = boxes[connection.source], boxes[connection.target]
-    return b.column > a.column + 1
-
-
-def _backward(connection: Connection, boxes: Mapping[str, Box]) -> bool:
-    return boxes[connection.target].column < boxes[connection.source].column
+def _height(connection: Connection, boxes: Mapping[str, Box]) -> int:
+    """How high above its ends a curve's control points lie: 0 where it needs no way around."""
+    across = boxes[connection.target].column - boxes[connection.source].column
+    if across == 1 or (across == 0 and connection.source != connection.target):
+        return 0
+    return LIFT + FARTHER * max(0, abs(across) - 1)
 
 
 def _curve(connection: Connection, boxes: Mapping[str, Box], network: Graph) -> Curve:
     a, b = boxes[connection.source], boxes[connection.target]
-    if a is b:
-        path, x, y, anchor = _around(a)
+    if height := _height(connection, boxes):
+        path, x, y, anchor = _over(a, b, height)
     elif a.column == b.column:
         path, x, y, anchor = _vertical(a, b)
-    elif _backward(connection, boxes):
-        path, x, y, anchor = _under(a, b)
     else:
-        path, x, y, anchor = _forward(a, b, LIFT if _swings(connection, boxes) else 0)
+        path, x, y, anchor = _forward(a, b)
     slow = network[a.name].is_astrocyte or network[b.name].is_astrocyte
     label = connection.port if slow else f"{count(synapses(connection))} syn."
     if connection.delay > 1:
@@ -119,38 +115,29 @@ def _curve(connection: Connection, boxes: Mapping[str, Box], network: Graph) -> 
     return Curve(path, slow, label, connection.name, x, y, anchor)
 
 
-def _forward(a: Box, b: Box, lift: float) -> tuple[str, float, float, str]:
-    """From a's right side to b's left side, or from top to top over what lies between."""
-    if lift:
-        x1, x2, top = a.x + WIDTH * 0.75, b.x + WIDTH * 0.25, min(a.y, b.y) - lift
-        path = f"M{x1:g} {a.y:g}C{x1 + ACROSS:g} {top:g} {x2 - ACROSS:g} {top:g} {x2:g} {b.y:g}"
-        return path, (x1 + x2) / 2, (a.y + b.y) / 8 + top * 0.75 - 6, "middle"
+def _forward(a: Box, b: Box) -> Route:
+    """From a's right side to b's left side, in the next column."""
     x1, y1, x2, y2 = a.x + WIDTH, a.y + HEIGHT / 2, b.x, b.y + HEIGHT / 2
     path = f"M{x1:g} {y1:g}C{x1 + ACROSS / 2:g} {y1:g} {x2 - ACROSS / 2:g} {y2:g} {x2:g} {y2:g}"
-    return path, (x1 + x2) / 2 - (10 if y1 != y2 else 3), (y1 + y2) / 2 - 8, "end" if y1 != y2 else "middle"
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    return (path, x - 3, y - 8, "middle") if y1 == y2 else (path, x - 10, y, "end")
 
 
-def _vertical(a: Box, b: Box) -> tuple[str, float, float, str]:
+def _over(a: Box, b: Box, height: float) -> Route:
+    """From top to top: over what lies between, back to an earlier column, or around to the box itself."""
+    side = -1 if b.column < a.column else 1
+    out, wide = (WIDTH / 4, 40) if a is not b else (-APART, -APART)
+    x1, x2, top = a.x + WIDTH / 2 + side * out, b.x + WIDTH / 2 - side * out, min(a.y, b.y) - height
+    path = f"M{x1:g} {a.y:g}C{x1 + side * wide:g} {top:g} {x2 - side * wide:g} {top:g} {x2:g} {b.y:g}"
+    return path, (x1 + x2) / 2, (a.y + b.y) / 8 + top * 0.75 - 6, "middle"
+
+
+def _vertical(a: Box, b: Box) -> Route:
     """Within a column: down on the left, up on the right, bulging where boxes lie between."""
-    down = b.y > a.y
-    side = -1 if down else 1
+    side = -1 if b.y > a.y else 1
     x = a.x + WIDTH / 2 + side * APART
-    y1, y2 = (a.y + HEIGHT, b.y) if down else (a.y, b.y + HEIGHT)
+    y1, y2 = (a.y + HEIGHT, b.y) if b.y > a.y else (a.y, b.y + HEIGHT)
     bulge = 0 if abs(a.row - b.row) == 1 else WIDTH * 0.75
-    path = f"M{x:g} {y1:g}C{x + side * bulge:g} {(2 * y1 + y2) / 3:g} {x + side * bulge:g} {(y1 + 2 * y2) / 3:g} {x:g} {y2:g}"
-    return path, x + side * (0.75 * bulge + 7), (y1 + y2) / 2 + 4, "end" if down else "start"
-
-
-def _under(a: Box, b: Box) -> tuple[str, float, float, str]:
-    """Back to an earlier column, below both boxes."""
-    x1, y1, x2, y2 = a.x + WIDTH / 2, a.y + HEIGHT, b.x + WIDTH / 2 + APART, b.y + HEIGHT
-    low = max(y1, y2) + LIFT
-    path = f"M{x1:g} {y1:g}C{x1 - APART:g} {low:g} {x2 + APART:g} {low:g} {x2:g} {y2:g}"
-    return path, (x1 + x2) / 2, (y1 + y2) / 8 + low * 0.75 + 14, "middle"
-
-
-def _around(a: Box) -> tuple[str, float, float, str]:
-    """From a box to itself, over its top."""
-    x, top = a.x + WIDTH / 2, a.y - LIFT * 0.8
-    path = f"M{x - APART:g} {a.y:g}C{x - 2 * APART:g} {top:g} {x + 2 * APART:g} {top:g} {x + APART:g} {a.y:g}"
-    return path, x, a.y - LIFT * 0.6 - 6, "middle"
+    away = f"{x + side * bulge:g}"
+    path = f"M{x:g} {y1:g}C{away} {(2 * y1 + y2) / 3:g} {away} {(y1 + 2 * y2) / 3:g} {x:g} {y2:g}"
+    return path, x + side * (0.75 * bulge + 7), (y1 + y2) / 2 + 4, "end" if side < 0 else "start"

@@ -193,9 +193,7 @@ def _samples_to_check(order: Order, main: Trace) -> int:
         return min(order.samples, available)
     network = order.program.network
     neurons = sum(p.size for p in network.populations if not p.is_input)
-    slowest = max(
-        (p.node.period for p in network.populations if isinstance(p.node, Compartments)), default=0
-    )
+    slowest = max((p.node.period for p in network.populations if isinstance(p.node, Compartments)), default=0)
     wanted = max(CHECKED_SAMPLES, ceil(2 * slowest / main.steps) if main.stream else 0)
     affordable = CHECKED_NEURON_STEPS // (neurons * (main.steps + network.depth))
     return min(wanted, MOST_CHECKED_SAMPLES, affordable, available)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
+from itertools import pairwise
 from math import ceil, floor, log2
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ SHOWN_LAYERS = 6
 VECTOR_SPIKES = 8000  # more are drawn as an image
 SHOWN_DOMAINS = 32
 LABELLED_DOMAINS = 10
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "astrodeploy",
     "font.size": 9.0,
@@ -63,13 +64,16 @@ NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 def _styled() -> Iterator[None]:
     import matplotlib
 
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **STYLE}):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever the user's own style is
+        matplotlib.rcParams.update(STYLE)
         yield
 
 
 def _figure(heights: Sequence[float], **spacing: float) -> "tuple[Figure, list[Axes]]":
     """Axes one below the other, of these heights in inches, with a common x axis."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     top, bottom, gap = spacing.get("top", 0.3), spacing.get("bottom", 0.45), 0.3
     whole = top + bottom + sum(heights) + gap * (len(heights) - 1)
@@ -85,10 +89,11 @@ def _figure(heights: Sequence[float], **spacing: float) -> "tuple[Figure, list[A
             (WIDTH - left - right) / WIDTH,
             height / whole,
         )
-        each = figure.add_axes(box, **({"sharex": axes[0]} if axes else {}))
+        each = figure.add_axes(box, sharex=axes[0] if axes else None)
         each.patch.set_alpha(0.0)
         axes.append(each)
         upper -= height + gap
+    axes[-1].xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True))
     for each in axes[:-1]:
         each.tick_params(labelbottom=False, bottom=False)
     return figure, axes
@@ -168,7 +173,7 @@ def raster(window: Window, network: Graph, captions: Sequence[str]) -> Markup:
     tokens = {f"layer-{i}-": name for i, name in enumerate(sizes)}
     crowded = sum(int(np.count_nonzero(a)) for a in window.sent.values()) > VECTOR_SPIKES
     with _styled():
-        figure, axes = _figure(heights, top=0.42)
+        figure, axes = _figure(heights, top=0.42 if window.stream else 0.3)
         for axis, token, name in zip(axes, tokens, sizes, strict=True):
             part = "output" if name == network.output else "input" if network[name].is_input else "neurons"
             _spikes(axis, window.sent[name], ROLES[part], crowded)
@@ -192,7 +197,7 @@ def _spikes(axis: "Axes", sent: Array, colour: str, as_image: bool) -> None:
     codes = np.tile([Path.MOVETO, Path.LINETO], len(when))
     if len(when):
         path = Path(ends.reshape(-1, 2), codes)
-        width = min(3.0, max(0.8, 0.45 * 72 * WIDTH / steps))
+        width = min(6.0, max(0.8, 0.45 * 72 * WIDTH / steps))
         axis.add_patch(PathPatch(path, fill=False, edgecolor=colour, lw=width, rasterized=as_image))
     axis.set_xlim(0, steps)
     axis.set_ylim(size - 0.5, -0.5)
@@ -288,9 +293,11 @@ def _lines(axis: "Axes", each: Gains) -> None:
     axis.axhline(1.0, color=LINE, lw=0.8, zorder=0)
     for domain in range(each.values.shape[1]):
         colour = LINES[domain % len(LINES)]
-        wide = {"lw": 1.6} if each.reference is None else {"lw": 3.0, "alpha": 0.45}
-        axis.plot(*_stairs(each.values[:, domain]), color=colour, zorder=2, **wide)
-        if each.reference is not None:
+        x, y = _stairs(each.values[:, domain])
+        if each.reference is None:
+            axis.plot(x, y, color=colour, lw=1.6)
+        else:
+            axis.plot(x, y, color=colour, lw=3.0, alpha=0.45, zorder=2)
             axis.plot(*_stairs(each.reference[:, domain]), color=colour, lw=1.0, dashes=(4, 2), zorder=3)
     steps = len(each.values)
     shown = [each.values] + ([] if each.reference is None else [each.reference])
@@ -326,7 +333,7 @@ def _name_domains(axis: "Axes", last: FloatArray, edges: Any) -> None:
     order = np.argsort(places, kind="stable")
     apart = 0.062
     spread = places.copy()
-    for lower, upper in zip(order, order[1:], strict=False):
+    for lower, upper in pairwise(order):
         spread[upper] = max(spread[upper], spread[lower] + apart)
     spread -= max(0.0, float(spread.max()) - 1.0)
     for domain, y in enumerate(spread):

@@ -1,5 +1,6 @@
 """`report`: gather, draw, render, write."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrodeploy import storage
-from astrodeploy.chip import load_chip
 from astrodeploy.compare import Verification
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Graph
@@ -19,7 +19,7 @@ from astrodeploy.program import Program
 from astrodeploy.report import tables
 from astrodeploy.report.drawing import draw
 from astrodeploy.report.evidence import Evidence, Order, Rates, gather
-from astrodeploy.report.figures import SHOWN_DOMAINS, gain_lines, gains, raster, raster_window
+from astrodeploy.report.figures import gain_lines, gains, raster, raster_window
 from astrodeploy.report.scales import decades, linear
 from astrodeploy.report.text import FILTERS
 from astrodeploy.trace import Trace
@@ -122,13 +122,15 @@ def _content(evidence: Evidence, file_name: str) -> dict[str, Any]:
         "parts_scale": decades([cost.energy_joules, *cost.parts.values()]),
         "layer_scale": linear([cost.parts["operations"], *cost.by_layer.values(), cost.astrocyte_joules]),
         "stimulus": _stimulus(evidence.order.x),
+        "compiled": _compiled(program),
         "call": _call(evidence.order, file_name),
-        "file_name": file_name,
+        "command": _command(evidence.order, file_name),
     }
 
 
 def _title(network: Graph) -> str:
-    names = [p.name for p in network.populations if not p.is_astrocyte]
+    layers = [p for p in network.populations if not p.is_astrocyte]
+    names = [p.name for p in sorted(layers, key=lambda p: (p.name == network.output, p.depth))]
     shown = names if len(names) <= 5 else [*names[:2], "…", *names[-2:]]
     return " → ".join(shown)
 
@@ -148,9 +150,11 @@ def _raster(evidence: Evidence) -> Mapping[str, Any]:
         return {"svg": None, "why": evidence.missing["runs"]}
     window = raster_window(main, network)
     left_out = [p.name for p in network.populations if not p.is_astrocyte and p.name not in window.layers]
+    captions = _captions(evidence, main, window.samples)
     return {
-        "svg": raster(window, network, _captions(evidence, main, window.samples)),
+        "svg": raster(window, network, captions),
         "samples": window.samples,
+        "caption": captions[0],
         "left_out": left_out,
     }
 
@@ -190,7 +194,7 @@ def _gains(evidence: Evidence) -> Mapping[str, Any]:
         "svg": gain_lines(found, main.steps, main.stream),
         "reference": any(each.reference is not None for each in found),
         "apart": max((each.apart for each in found), default=0.0),
-        "cut": [each.name for each in found if each.domains > SHOWN_DOMAINS],
+        "cut": [(each.name, shown) for each in found if (shown := each.values.shape[1]) < each.domains],
     }
 
 
@@ -203,6 +207,17 @@ def _stimulus(x: Array | None) -> str:
         return ""
     digest = sha256(np.ascontiguousarray(x).tobytes()).hexdigest()
     return f"{x.dtype} {x.shape}, SHA-256 {digest[:16]}…"
+
+
+def _compiled(program: Program) -> tuple[str, str]:
+    """The Python and the command line arguments that the Program was compiled with, as far as it says."""
+    frozen = any(each.name == "freeze_astrocytes" for each in program.passes)
+    python = f'target="{program.target}"' + ", freeze_astrocytes=True" * frozen
+    line = f"--target {program.target}" + " --freeze-astrocytes" * frozen
+    if program.reset_every:
+        python += f", reset_every={program.reset_every}"
+        line += f" --reset-every {program.reset_every}"
+    return python, line
 
 
 def _call(order: Order, file_name: str) -> str:
@@ -219,3 +234,15 @@ def _call(order: Order, file_name: str) -> str:
     }
     arguments = ["program", *(text for text, used in given.items() if used), f"path={file_name!r}"]
     return f"ad.report({', '.join(arguments)})"
+
+
+def _command(order: Order, file_name: str) -> str | None:
+    """The command that makes the page; None where it takes what only Python can hand in."""
+    only_python = (order.rates, order.steps, order.verification, order.samples)
+    if order.traces or any(each is not None for each in only_python):
+        return None
+    command = "astrodeploy report net.astro"
+    if order.x is not None:
+        command += f" --input samples.npz --samples {len(order.x)}"
+        command += "".join(f" --carry {each}" for each in order.carry)
+    return f"{command} -o {shlex.quote(file_name)}"

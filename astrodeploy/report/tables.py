@@ -9,7 +9,7 @@ from astrodeploy.chip import Chip, operation_count
 from astrodeploy.compartments.text import kind_text
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.program import Core, Program
-from astrodeploy.report.evidence import Evidence
+from astrodeploy.report.evidence import FLOAT_ENGINES, Evidence
 from astrodeploy.synapses import store
 from astrodeploy.trace import Trace
 
@@ -179,6 +179,7 @@ class Run:
     """One engine's run."""
 
     engine: str
+    numbers: str
     samples: int
     accuracy: float | None
     messages: Mapping[str, float]
@@ -190,6 +191,7 @@ def runs(evidence: Evidence) -> list[Run]:
     return [
         Run(
             engine=trace.engine,
+            numbers="float" if trace.engine in FLOAT_ENGINES else "integer",
             samples=len(trace.outputs),
             accuracy=evidence.accuracy(trace),
             messages=_messages(trace),

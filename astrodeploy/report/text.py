@@ -3,6 +3,7 @@
 The filters wrap what they show into `<data value="...">`, which holds the exact number of the API.
 """
 
+import re
 from decimal import Decimal
 from html import escape
 from math import isclose
@@ -70,6 +71,11 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def name(text: str) -> Markup:
+    """A name from the network, which may be broken after its punctuation."""
+    return Markup(re.sub(r"([_./:])", r"\1<wbr>", escape(text)))
+
+
 def exact(value: float, shown: str) -> Markup:
     """What is shown, with the exact number in its `value` attribute."""
     return Markup(f'<data value="{value!r}">{escape(shown)}</data>')
@@ -89,5 +95,6 @@ FILTERS = {
     "mean": lambda value: exact(value, mean(value)),
     "percent": lambda value: exact(value, percent(value)),
     "span": span,
+    "name": name,
     "words": words,
 }

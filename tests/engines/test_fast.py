@@ -56,7 +56,7 @@ def test_all_kinds_together_equal_the_oracle():
     assert sweep(list(KINDS.values()), seed=1, draws=12) > 10_000
 
 
-RANDOM_KINDS = [(0, 1), (2, 3), (4, 5), (6, 8)]
+RANDOM_KINDS = [(6, 10), (28, 33), (37, 0)]
 
 
 @pytest.mark.parametrize("seeds", RANDOM_KINDS)

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from astrodeploy.engines import lava as engine
 from astrodeploy.engines.lava import lava, lava_python, stock_lif
 from astrodeploy.engines.oracle import oracle
 from astrodeploy.errors import EngineError
+from astrodeploy.resources import data_folder
 
 SHARED_MEMORY = Path("/dev/shm")
 LIF = {"du": 1500, "dv": 300, "threshold": 2000}
@@ -327,3 +329,35 @@ class TestRefusals:
         monkeypatch.setattr(engine, "_run", run)
         with pytest.raises(EngineError, match="executed the arithmetic 000000000000, ours is"):
             lava(self.small())
+
+
+# ---- an untouched Lava -------------------------------------------------------------------------------
+
+
+def python_3_10():
+    """An interpreter on the PATH or under pyenv, or None."""
+    found = shutil.which("python3.10")
+    candidates = [*([found] if found else []), *Path.home().glob(".pyenv/versions/3.10.*/bin/python3.10")]
+    for candidate in candidates:
+        if subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return str(candidate)
+    return None
+
+
+@pytest.mark.slow
+def test_the_hook_changes_nothing(tmp_path, monkeypatch):
+    python = python_3_10()
+    if python is None:
+        pytest.skip("no Python 3.10 on the PATH or under pyenv")
+    script = data_folder("targets") / "lava_cpu" / "make_environment.py"
+    subprocess.run([python, str(script), str(tmp_path / "lava")], check=True, timeout=600)
+    each = job(closed_loop(), np.random.default_rng(0).random((2, 45, 9)) < 0.4, reset_every=13)
+    hooked = lava(each)
+    monkeypatch.setenv(engine.PYTHON, str(tmp_path / "lava" / "bin" / "python"))
+    untouched = lava(each)
+    assert untouched.versions["python"].startswith("3.10.")
+    assert not hooked.versions["python"].startswith("3.10.")
+    assert sum(int(np.count_nonzero(a)) for a in untouched.spikes.values()) > 0
+    different, compared = differences(hooked, untouched)
+    assert different == 0
+    assert compared > 4000
