@@ -27,7 +27,8 @@ demo: setup
 	$(BIN)/astrodeploy run $(OUT)/loihi1.astro --input $(OUT)/test.npz --samples 100 --engine torch --engine fast --engine lava:10
 	$(BIN)/astrodeploy verify $(OUT)/loihi2.astro $(STREAM) --samples 10
 	$(BIN)/astrodeploy estimate $(OUT)/loihi2.astro $(STREAM) --samples 100
-	$(BIN)/astrodeploy report $(OUT)/loihi2.astro $(STREAM) --samples 100 -o $(OUT)/report.html
+	$(BIN)/astrodeploy report $(OUT)/loihi2.astro $(STREAM) --samples 100 \
+		--engines oracle,fast,lava,brian2 -o $(OUT)/report.html
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow'

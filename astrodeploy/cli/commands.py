@@ -21,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+VERIFIED = 10  # samples that are verified unless said otherwise: the oracle is slow
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 ProgramPath = Annotated[Path, typer.Argument(metavar="PROGRAM", help="A Program folder.")]
 Dt = Annotated[float | None, typer.Option("--dt", help="Seconds per step, where the source does not say it.")]
@@ -115,7 +117,7 @@ def verify(
         str, typer.Option("--engines", help="Separated by commas.")
     ] = "oracle,fast,lava,brian2",
     carry: Carry = None,
-    samples: Samples = 10,
+    samples: Samples = VERIFIED,
     steps: Steps = None,
     as_json: Json = False,
 ) -> None:
@@ -124,9 +126,8 @@ def verify(
     from astrodeploy.compare import verify
 
     program, (x, _) = _load(program_path), _stimulus(input_, samples)
-    names = tuple(name.strip() for name in engines.split(",") if name.strip())
     with screen.err.status(f"running {len(x)} samples on {engines}"):
-        verification = verify(program, x, names, carry=tuple(carry or ()), steps=steps)
+        verification = verify(program, x, _names(engines), carry=tuple(carry or ()), steps=steps)
     if as_json:
         screen.print_json(verification.to_dict())
     else:
@@ -177,14 +178,26 @@ def report(
     input_: Annotated[Path | None, typer.Option("--input", help="An .npz file: x, and y optional.")] = None,
     carry: Carry = None,
     samples: Samples = None,
+    engines: Annotated[
+        str | None,
+        typer.Option("--engines", help="Verify the first 10 samples on these, separated by commas."),
+    ] = None,
 ) -> None:
     """Write everything about a Program into one self-contained HTML file."""
+    from astrodeploy.compare import verify
     from astrodeploy.report import report
 
     program = _load(program_path)
     x, y = (None, None) if input_ is None else _stimulus(input_, samples)
+    if engines is not None and x is None:
+        raise InputError("--engines verifies a run: give it samples with --input x.npz")
+    kept = tuple(carry or ())
+    verification = None
+    if engines is not None and x is not None:
+        with screen.err.status(f"verifying on {engines}"):
+            verification = verify(program, x[:VERIFIED], _names(engines), carry=kept)
     with screen.err.status("writing the report"):
-        path = report(program, x, labels=y, path=output, carry=tuple(carry or ()))
+        path = report(program, x, labels=y, path=output, carry=kept, verification=verification)
     screen.say(f"wrote {path}")
 
 
@@ -258,6 +271,10 @@ def doctor(as_json: Json = False) -> None:
         show_findings(findings)
     if not all(finding.works for finding in findings):
         raise typer.Exit(1)
+
+
+def _names(engines: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in engines.split(",") if name.strip())
 
 
 def _load(path: Path) -> "Program":

@@ -149,7 +149,7 @@ def _initial(name: str, kind: Kind, values: dict[str, FloatArray]) -> dict[str, 
 def _largest_gain(graph: Graph, name: str) -> float:
     astrocytes = [graph[c.source].node for c in graph.into(name) if c.port == "modulation"]
     highest = [2.0**node.high for node in astrocytes if isinstance(node, Astrocyte)]
-    return max([1.0, *(GAIN_EXCESS * gain for gain in highest)])
+    return float(max([1.0, *(GAIN_EXCESS * gain for gain in highest)]))
 
 
 def _scale(

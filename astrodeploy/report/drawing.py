@@ -14,7 +14,7 @@ APART = 22  # half the distance of two curves between the same boxes
 LIFT = 76  # how far a curve swings above the boxes, and how much farther for each column that it crosses
 FARTHER = 40
 MOST_POPULATIONS, MOST_COLUMNS = 24, 8
-LONGEST_NAME = 19
+LONGEST_NAME = 17
 
 Route = tuple[str, float, float, str]  # a path, where its label stands, and the label's anchor
 

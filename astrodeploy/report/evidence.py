@@ -174,7 +174,7 @@ def _verification(
         missing["verification"] = (
             "it was not asked for"
             if order.samples == 0
-            else "the network is too large to be run on the oracle in passing: hand in verification="
+            else "the network is too large to be run on the oracle in passing: run verify, and hand in what it found"
         )
         return None, 0
     engines = ("oracle", "fast")

@@ -41,6 +41,7 @@ WIDTH = 9.6  # inches; the page scales it
 SHOWN_STEPS = 160  # of a stream's first samples
 SHOWN_LAYERS = 6
 VECTOR_SPIKES = 8000  # more are drawn as an image
+LEAST_STROKE = 0.008  # of a panel's height
 SHOWN_DOMAINS = 32
 LABELLED_DOMAINS = 10
 STYLE: Any = {
@@ -193,12 +194,15 @@ def _spikes(axis: "Axes", sent: Array, colour: str, as_image: bool) -> None:
 
     steps, size = sent.shape
     when, who = np.nonzero(sent)
-    ends = np.stack([np.stack([when + 0.5, who - 0.42], 1), np.stack([when + 0.5, who + 0.42], 1)], 1)
+    half = max(0.42, size * LEAST_STROKE / 2)
+    ends = np.stack([np.stack([when + 0.5, who - half], 1), np.stack([when + 0.5, who + half], 1)], 1)
     codes = np.tile([Path.MOVETO, Path.LINETO], len(when))
     if len(when):
         path = Path(ends.reshape(-1, 2), codes)
         width = min(6.0, max(0.8, 0.45 * 72 * WIDTH / steps))
         axis.add_patch(PathPatch(path, fill=False, edgecolor=colour, lw=width, rasterized=as_image))
+    else:
+        axis.text(0.5, 0.5, "no spikes", transform=axis.transAxes, ha="center", va="center", color=MUTED)
     axis.set_xlim(0, steps)
     axis.set_ylim(size - 0.5, -0.5)
     axis.set_yticks([0, size - 1] if size > 1 else [0])

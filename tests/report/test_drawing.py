@@ -60,7 +60,7 @@ def test_astrocytes_stand_below_their_layer_with_one_curve_each_way():
 
 def test_a_long_name_is_cut_and_kept_whole_in_the_title():
     drawing = draw(chain(["a" * 40]))
-    assert drawing.boxes[1].label == "a" * 18 + "…"
+    assert drawing.boxes[1].label == "a" * 16 + "…"
     assert drawing.boxes[1].name == "a" * 40
 
 
