@@ -1,11 +1,11 @@
 """Compile trained spiking networks with astrocytes for Loihi-style chips.
 
-    import astrodeploy as ad
+import astrodeploy as ad
 
-    program = ad.compile("model.pt", target="loihi2")
-    trace = program.run(x)
-    print(ad.verify(program, x), ad.estimate(program, x))
-    ad.report(program, x, path="report.html")
+program = ad.compile("model.pt", target="loihi2")
+trace = program.run(x)
+print(ad.verify(program, x), ad.estimate(program, x))
+ad.report(program, x, path="report.html")
 """
 
 from importlib import import_module
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from astrodeploy.compare import Verification, verify
+    from astrodeploy.costs import Estimate, estimate
     from astrodeploy.errors import AstrodeployError
-    from astrodeploy.estimate import Estimate, estimate
+    from astrodeploy.frontends.checkpoint import save
     from astrodeploy.ir import Graph
-    from astrodeploy.load.checkpoint import save
     from astrodeploy.pipeline import compile, export, load
     from astrodeploy.program import Program
-    from astrodeploy.report import report
+    from astrodeploy.reporting import report
     from astrodeploy.trace import Trace
 
 __all__ = [
@@ -41,17 +41,17 @@ __all__ = [
 # Where each public name lives; imported when it is first used, because some are heavy.
 _HOMES = {
     "AstrodeployError": "errors",
-    "Estimate": "estimate",
+    "Estimate": "costs",
     "Graph": "ir",
     "Program": "program",
     "Trace": "trace",
     "Verification": "compare",
     "compile": "pipeline",
-    "estimate": "estimate",
+    "estimate": "costs",
     "export": "pipeline",
     "load": "pipeline",
-    "report": "report",
-    "save": "load.checkpoint",
+    "report": "reporting",
+    "save": "frontends.checkpoint",
     "verify": "compare",
 }
 _MODULES = ("nn",)

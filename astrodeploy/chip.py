@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from astrodeploy.arithmetic import ALIGNMENT
 from astrodeploy.compartments import KINDS, Kind
-from astrodeploy.compartments.language import OperationList
+from astrodeploy.compartments.kind import OperationList
 from astrodeploy.errors import ChipError
 from astrodeploy.resources import data_folder
 

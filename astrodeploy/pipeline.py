@@ -59,11 +59,11 @@ def _read(path: Path, dt: float | None) -> Graph:
     if not _exists(path):
         raise InputError(f"{path} does not exist")
     if path.suffix == ".nir":
-        from astrodeploy.load.nir_file import read_nir
+        from astrodeploy.frontends.nir_file import read_nir
 
         return read_nir(path, dt)
     if path.suffix == ".pt":
-        from astrodeploy.load.checkpoint import read_checkpoint
+        from astrodeploy.frontends.checkpoint import read_checkpoint
 
         return read_checkpoint(path)
     raise InputError(f"{path} is neither a .pt nor a .nir file, which are what can be compiled")
@@ -76,12 +76,12 @@ def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | Non
     from astrodeploy.ir.canonical import canonical
 
     if isinstance(source, nir.NIRGraph):
-        from astrodeploy.load.nir_file import from_nir
+        from astrodeploy.frontends.nir_file import from_nir
 
         graph = from_nir(source, dt)
     elif isinstance(source, torch.nn.Module):
-        from astrodeploy.load.export_check import check_export
-        from astrodeploy.load.torch_module import graph_of
+        from astrodeploy.frontends.export_check import check_export
+        from astrodeploy.frontends.torch_module import graph_of
 
         graph = canonical(graph_of(source, dt, input_shape))
         verify(graph)
@@ -152,13 +152,13 @@ def export(
     """
     import torch
 
+    from astrodeploy.frontends.nir_file import from_nir, to_nir, write_nir
     from astrodeploy.ir.plain import fingerprint
-    from astrodeploy.load.nir_file import from_nir, to_nir, write_nir
 
     source = _resolved(source)
     graph = load(source, dt, input_shape)
     if isinstance(source, torch.nn.Module) and sample is not None:
-        from astrodeploy.load.export_check import check_export
+        from astrodeploy.frontends.export_check import check_export
 
         check_export(source, graph, sample)
     if fingerprint(from_nir(to_nir(graph))) != fingerprint(graph):

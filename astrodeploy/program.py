@@ -1,8 +1,8 @@
 """The Program: all that an engine or a chip sees of a network; a versioned, hashed folder.
 
-    program.json         format, version, the integer network, cores, what every pass did, hashes
-    tensors.safetensors  weights, parameters and initial states, integers
-    graph.nir            the float network that the Program means
+program.json         format, version, the integer network, cores, what every pass did, hashes
+tensors.safetensors  weights, parameters and initial states, integers
+graph.nir            the float network that the Program means
 """
 
 from collections.abc import Mapping
@@ -133,7 +133,7 @@ class Program:
         """Write the folder whole, or not at all. Raises ProgramError."""
         from safetensors.numpy import save
 
-        from astrodeploy.load.nir_file import nir_bytes
+        from astrodeploy.frontends.nir_file import nir_bytes
 
         plain, tensors = to_plain(self.network)
         content = {
@@ -156,7 +156,7 @@ class Program:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        from astrodeploy.load.nir_file import read_nir
+        from astrodeploy.frontends.nir_file import read_nir
 
         folder = Path(path)
         if not folder.is_dir():

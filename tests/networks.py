@@ -7,10 +7,9 @@ import numpy as np
 
 from astrodeploy.chip import load_chip
 from astrodeploy.compartments import KINDS, Kind, Range
+from astrodeploy.compartments.kind import Port, State
 from astrodeploy.compartments.language import (
     Neuron,
-    Port,
-    State,
     Value,
     compartment,
     count_leading_zeros,

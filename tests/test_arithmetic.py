@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from astrodeploy import arithmetic
 from astrodeploy.arithmetic import OPERATIONS, STATE_MAX
-from astrodeploy.compartments.language import INTERVALS, LIMIT, Range
+from astrodeploy.compartments.kind import Range
+from astrodeploy.compartments.proof import INTERVALS, LIMIT
 from astrodeploy.engines.fast.cache import load, module_name
 from astrodeploy.engines.fast.source import EXPRESSIONS, helpers
 

@@ -93,7 +93,10 @@ class Nested(torch.nn.Module):
         generator = torch.Generator().manual_seed(seed)
         varied = lambda low, high: torch.rand(8, generator=generator) * (high - low) + low
         first = box(
-            tau_mem_inv=varied(80, 400), v_leak=varied(-0.2, 0.1), v_reset=varied(-0.3, 0), v_th=varied(0.3, 0.6)
+            tau_mem_inv=varied(80, 400),
+            v_leak=varied(-0.2, 0.1),
+            v_reset=varied(-0.3, 0),
+            v_th=varied(0.3, 0.6),
         )
         self.blocks = torch.nn.ModuleList(
             [Block(INPUTS, 8, seed, first), Block(8, 8, seed + 1, box(v_leak=-0.1, v_reset=-0.2))]

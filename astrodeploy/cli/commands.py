@@ -150,7 +150,7 @@ def estimate(
 ) -> None:
     """Energy and latency of one inference, with their range."""
     from astrodeploy.cli.tables import show_estimate
-    from astrodeploy.estimate import estimate
+    from astrodeploy.costs import estimate
 
     program = _load(program_path)
     if (input_ is None) == (rate is None):
@@ -185,7 +185,7 @@ def report(
 ) -> None:
     """Write everything about a Program into one self-contained HTML file."""
     from astrodeploy.compare import verify
-    from astrodeploy.report import report
+    from astrodeploy.reporting import report
 
     program = _load(program_path)
     x, y = (None, None) if input_ is None else _stimulus(input_, samples)
@@ -284,7 +284,7 @@ def _load(path: Path) -> "Program":
 
 
 def _stimulus(path: Path, samples: int | None) -> "tuple[Array, Array | None]":
-    from astrodeploy.load.stimulus import read_stimulus
+    from astrodeploy.frontends.stimulus import read_stimulus
 
     x, y = read_stimulus(path)
     return x[:samples], None if y is None else y[:samples]

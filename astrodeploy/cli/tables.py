@@ -15,8 +15,8 @@ from astrodeploy.program import Program
 if TYPE_CHECKING:
     from astrodeploy.chip import Chip
     from astrodeploy.compare import Comparison, Verification
+    from astrodeploy.costs import Estimate
     from astrodeploy.doctor import Finding
-    from astrodeploy.estimate import Estimate
     from astrodeploy.trace import Trace
 
 

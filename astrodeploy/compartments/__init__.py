@@ -5,7 +5,7 @@ engine, the operation counts and the chips' rules are derived from the definitio
 """
 
 from astrodeploy.compartments.astrocyte import astrocyte
-from astrodeploy.compartments.language import Kind, Range
+from astrodeploy.compartments.kind import Kind, Range
 from astrodeploy.compartments.lif import lif, modulated_lif
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (lif, modulated_lif, astrocyte)}

@@ -1,16 +1,8 @@
 """The slow compartment that turns pooled activity into a gain."""
 
 from astrodeploy.arithmetic import DECAY_UNITY, STATE_MAX
-from astrodeploy.compartments.language import (
-    Neuron,
-    Port,
-    Range,
-    State,
-    Value,
-    compartment,
-    saturate,
-    shift_toward_zero,
-)
+from astrodeploy.compartments.kind import Port, Range, State
+from astrodeploy.compartments.language import Neuron, Value, compartment, saturate, shift_toward_zero
 from astrodeploy.compartments.lif import GAIN, GAIN_BITS, decay
 
 TRACE_BITS = 20  # a trace of 1.0 spike per neuron and step is 2**20

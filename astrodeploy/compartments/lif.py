@@ -1,11 +1,9 @@
 """Leaky integrate-and-fire compartments, plain and with a multiplicative gain."""
 
 from astrodeploy.arithmetic import ALIGNMENT, DECAY_BITS, DECAY_UNITY, STATE_BITS, STATE_MAX, THRESHOLD_MAX
+from astrodeploy.compartments.kind import Port, Range, State
 from astrodeploy.compartments.language import (
     Neuron,
-    Port,
-    Range,
-    State,
     Value,
     compartment,
     latch,

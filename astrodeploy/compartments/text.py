@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from astrodeploy.compartments.language import Kind, OperationList, Port, State
+from astrodeploy.compartments.kind import Kind, OperationList, Port, State
 
 INFIX = {
     "add": "+",

@@ -167,7 +167,7 @@ def run(
 
 def trace_of(plan: Plan, recording: Recording, engine: str, seconds: float) -> Trace:
     """Fold a Recording into a Trace: samples, outputs, event counts."""
-    from astrodeploy.estimate.events import core_events
+    from astrodeploy.costs.events import core_events
 
     program = plan.job.program
     network = program.network

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from astrodeploy import arithmetic
-from astrodeploy.compartments.language import Operation, OperationList
+from astrodeploy.compartments.kind import Operation, OperationList
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.ir import Compartments, Connection, Population
 

@@ -29,6 +29,7 @@ from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.errors import EngineError
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.nodes import Array, IntArray
+from astrodeploy.ir.numbers import BIAS_EXPONENT_MAX, BIAS_MANTISSA
 from astrodeploy.ir.verify import message_range
 from astrodeploy.resources import data_folder
 from astrodeploy.storage import file_hash
@@ -42,11 +43,8 @@ START_SECONDS = 120.0
 PROCESS_SECONDS = 5e-3  # a Lava process (one a population, one a connection) and step
 WEIGHT_SECONDS = 1e-7  # a weight and step; a delayed one counts once a step of delay
 
-RECORD = Range.signed(32)  # what a record holds
 INPUT_PORTS = 4  # of the generic process
 DELAY_MAX = 64  # of Lava's DelayDense, whose 0..63 arrive 1..64 steps later
-BIAS_MANTISSA = Range.signed(13)
-BIAS_EXPONENT_MAX = 7
 DECAY = Range.unsigned(12)  # Lava's du and dv; the effective factor of u is du + 1
 
 NO_LAVA = 3  # the runner's exit code where it can't import Lava
@@ -98,25 +96,16 @@ def _check(job: Job) -> None:
     network = job.program.network
     findings = [] if job.rows * job.steps else ["there are no steps to run"]
     for population in network.populations:
-        findings += _too_wide(f"a message of {population.name}", message_range(population))
         node = population.node
-        if isinstance(node, Compartments):
-            if len(node.kind.inputs) > INPUT_PORTS:
-                findings.append(
-                    f"{population.name} has {len(node.kind.inputs)} inputs, the limit is {INPUT_PORTS}"
-                )
-            for name, state in node.kind.states.items():
-                if (population.name, name) in job.record:
-                    findings += _too_wide(f"{population.name}.{name}", state.range)
+        if isinstance(node, Compartments) and len(node.kind.inputs) > INPUT_PORTS:
+            findings.append(
+                f"{population.name} has {len(node.kind.inputs)} inputs, the limit is {INPUT_PORTS}"
+            )
     for connection in network.connections:
         if connection.delay > DELAY_MAX:
             findings.append(f"{connection.name} has delay {connection.delay}, the limit is {DELAY_MAX}")
     if findings:
         raise EngineError("Lava can't run this: " + "; ".join(findings) + "; use the engine fast")
-
-
-def _too_wide(what: str, values: Range) -> list[str]:
-    return [] if RECORD.contains(values) else [f"{what} may be {values}, the limit is {RECORD}"]
 
 
 def stock_lif(population: Population) -> dict[str, Array] | None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from astrodeploy import arithmetic
-from astrodeploy.compartments.language import OperationList, Range, intervals
+from astrodeploy.compartments.kind import OperationList, Range
+from astrodeploy.compartments.proof import intervals
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.verify import shifted
@@ -58,7 +59,9 @@ class _Neurons:
         shape = (job.rows, job.steps, self.size)
         self.messages = np.zeros(shape, np.int32)
         self.recorded = {
-            (self.name, s): np.zeros(shape, np.int32) for s in self.kind.states if (self.name, s) in job.record
+            (self.name, s): np.zeros(shape, np.int32)
+            for s in self.kind.states
+            if (self.name, s) in job.record
         }
 
     def start(self) -> None:

@@ -44,7 +44,7 @@ class _Layer:
     """One layer of cells, with its astrocytes where it has some."""
 
     def __init__(self, graph: Graph, name: str, astrocytes: str | None) -> None:
-        from astrodeploy.load.cells import cell_of
+        from astrodeploy.frontends.cells import cell_of
 
         self.name, self.astrocytes, self.graph = name, astrocytes, graph
         self.inputs = [c for c in graph.into(name) if c.port == "current"]

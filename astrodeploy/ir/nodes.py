@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from astrodeploy.compartments.language import Kind
+from astrodeploy.compartments.kind import Kind
 
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astrodeploy.arithmetic import DECAY_UNITY
-from astrodeploy.compartments.language import Range
+from astrodeploy.compartments.kind import Range
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir.nodes import Array, FloatArray, IntArray
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from astrodeploy.compartments.language import Kind
+from astrodeploy.compartments.kind import Kind
 from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.nodes import FLOAT_NODES, Array, Compartments, Node

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from astrodeploy.compartments.language import Range
+from astrodeploy.compartments.kind import Range
 from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.nodes import LIF, Array, Astrocyte, Compartments, CubaLIF, Input, RateEncoder
@@ -145,7 +145,11 @@ def message_range(source: Population) -> Range:
     """What a neuron of a population can send; 0, no message, is always part of it."""
     if isinstance(source.node, Compartments):
         ranges = [port.range for port in source.node.kind.outputs.values()]
-        return Range(min(0, *[r.low for r in ranges]), max(0, *[r.high for r in ranges])) if ranges else Range(0, 0)
+        return (
+            Range(min(0, *[r.low for r in ranges]), max(0, *[r.high for r in ranges]))
+            if ranges
+            else Range(0, 0)
+        )
     return Range(0, 1)
 
 

@@ -8,8 +8,9 @@ All of it runs on the chip; only the arg max over the output's spike counts is t
 from typing import Any
 
 import torch
-from astrodeploy.nn import AstrocyteLayer, RateEncoder
 from norse.torch import LIFBoxCell, LIFBoxParameters
+
+from astrodeploy.nn import AstrocyteLayer, RateEncoder
 
 PIXELS, HIDDEN, CLASSES = 64, 128, 10
 STEPS = 24  # a digit is shown for 24 steps of 1 ms

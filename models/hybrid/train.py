@@ -10,14 +10,15 @@ Writes model.pt, and test.npz with the held-back digits: x (400, 64) in 0..1, y 
 import argparse
 from pathlib import Path
 
-import astrodeploy
 import numpy as np
 import torch
-from astrodeploy.nn import carry, unroll
 from model import DT, PIXELS, STEPS, Hybrid
 from rich.progress import track
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+
+import astrodeploy
+from astrodeploy.nn import carry, unroll
 
 TEST_DIGITS = 400
 BATCH = 128

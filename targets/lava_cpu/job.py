@@ -141,10 +141,11 @@ def read(folder: Path) -> Job:
     return Job(clock, arrays["spikes"], populations, connections)
 
 
+def _named(arrays, prefix) -> dict:
+    return {key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)}
+
+
 def _population(plain, index, arrays, folder, clock) -> Population:
-    named = lambda group: {
-        key.split(".", 2)[2]: array for key, array in arrays.items() if key.startswith(f"{index}.{group}.")
-    }
     return Population(
         clock=clock,
         folder=folder,
@@ -154,7 +155,7 @@ def _population(plain, index, arrays, folder, clock) -> Population:
         process=plain["process"],
         kind=plain["kind"],
         period=plain["period"],
-        parameters=named("parameter"),
-        initial=named("initial"),
+        parameters=_named(arrays, f"{index}.parameter."),
+        initial=_named(arrays, f"{index}.initial."),
         record=plain["record"],
     )

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from astrodeploy.compartments import KINDS, Kind, Range
+from astrodeploy.compartments.kind import Port, State
 from astrodeploy.compartments.language import (
-    Port,
-    State,
     compartment,
     count_leading_zeros,
     latch,
@@ -284,3 +283,28 @@ def test_a_narrowed_state_is_proven_anew():
     data["states"]["v"][1] = 100
     with pytest.raises(ProgramError, match=r"lif\.v is declared -8388607\.\.100 but may become"):
         Kind.from_dict(data)
+
+
+def test_what_is_kept_or_sent_fits_32_bits():
+    with pytest.raises(ProgramError, match=r"broad\.wide is declared .*; it must fit 32 bits"):
+
+        @compartment(states={"wide": State(Range.signed(33))})
+        def broad(n):
+            n.wide = n.wide
+
+
+def test_a_kind_has_one_output():
+    with pytest.raises(ProgramError, match=r"two has the outputs \['a', 'b'\], a kind has at most one"):
+
+        @compartment(states={}, outputs={"a": Port(Range(0, 1)), "b": Port(Range(0, 1))})
+        def two(n):
+            n.a, n.b = 1, 0
+
+
+@pytest.mark.parametrize("values", [(), (1 << 62,)])
+def test_tables_are_bounded(values):
+    with pytest.raises(ProgramError, match="the table t is empty or leaves 62 bits"):
+
+        @compartment(states={"s": State(Range(0, 9))}, tables={"t": values})
+        def tabled(n):
+            n.s = 0

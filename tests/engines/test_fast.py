@@ -20,7 +20,8 @@ from networks import (
 
 from astrodeploy.arithmetic import OPERATIONS, STATE_MAX, THRESHOLD_MAX
 from astrodeploy.compartments import KINDS, Range
-from astrodeploy.compartments.language import Port, State, compartment, saturate
+from astrodeploy.compartments.kind import Port, State
+from astrodeploy.compartments.language import compartment, saturate
 from astrodeploy.engines.fast import cache, engine, fast, source
 from astrodeploy.engines.fast.plan import components, plan
 from astrodeploy.engines.oracle import oracle
@@ -305,18 +306,6 @@ def test_read_only_strided_input_is_taken():
 
 
 # ---- errors, and files in the cache ----------------------------------------------------------------
-
-
-def test_states_beyond_32_bits_are_refused():
-    @compartment(states={"wide": State(Range.signed(40))}, inputs={"i": Port(Range.signed(9))})
-    def broad(n):
-        n.wide = n.i * 1000
-
-    graph = network(1, [population("a", broad, 1)], [])
-    with pytest.raises(
-        EngineError, match=r"a\.wide is declared -549755813888\.\.549755813887; .* must fit 32 bits"
-    ):
-        fast(job(graph, np.zeros((1, 1, 1))))
 
 
 def test_a_run_beyond_memory_is_refused():

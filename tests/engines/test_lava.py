@@ -29,7 +29,8 @@ from networks import (
 
 from astrodeploy.arithmetic import STATE_MAX
 from astrodeploy.compartments import KINDS, Range
-from astrodeploy.compartments.language import Kind, Port, State, compartment, saturate, table
+from astrodeploy.compartments.kind import Kind, Port, State
+from astrodeploy.compartments.language import compartment, saturate, table
 from astrodeploy.engines import lava as engine
 from astrodeploy.engines.lava import lava, lava_python, stock_lif
 from astrodeploy.engines.oracle import oracle
@@ -308,18 +309,15 @@ class TestRefusals:
         with pytest.raises(EngineError, match="there are no steps to run"):
             lava(replace(self.small(), spikes=np.zeros((0, 3, 1), np.uint8)))
 
-    def test_too_many_inputs_and_too_wide_values(self):
-        wide = Range.unsigned(32)
+    def test_too_many_inputs(self):
         ports = {f"i{k}": Port(Range.signed(9)) for k in range(5)}
 
-        @compartment(states={"s": State(wide)}, inputs=ports, outputs={"out": Port(wide)})
+        @compartment(states={"s": State(Range(0, 9))}, inputs=ports, outputs={"out": Port(Range(0, 9))})
         def large(n):
             n.out = n.s
 
         graph = network(1, [population("p", large, 1)], [])
-        with pytest.raises(
-            EngineError, match=r"a message of p may be .*; p has 5 inputs, the limit is 4; p.s may"
-        ):
+        with pytest.raises(EngineError, match="p has 5 inputs, the limit is 4; use the engine fast"):
             lava(job(graph, np.ones((1, 3, 1))))
 
     def test_another_arithmetic(self, monkeypatch):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from networks import connection, job, network, population
 
-from astrodeploy.compartments.language import Port, Range, State, compartment, saturate, select
+from astrodeploy.compartments.kind import Port, Range, State
+from astrodeploy.compartments.language import compartment, saturate, select
 from astrodeploy.engines.oracle import oracle
 
 WORD = Range.signed(24)

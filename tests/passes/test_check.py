@@ -7,7 +7,7 @@ import pytest
 
 from astrodeploy.chip import load_chip
 from astrodeploy.compartments import KINDS
-from astrodeploy.compartments.language import OperationList, Range, State
+from astrodeploy.compartments.kind import OperationList, Range, State
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
 from astrodeploy.passes.base import Draft

@@ -7,15 +7,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from astrodeploy.compartments.language import Kind, Range
+from astrodeploy.compartments.kind import Kind
 from astrodeploy.engines.fast import source
 from astrodeploy.engines.fast.cache import load
-from astrodeploy.errors import EngineError
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.nodes import Array, IntArray
 
 SPARSE_BELOW = 0.15  # share of weights that are not 0, below which rows are stored without their zeros
-WORD = Range.signed(32)  # what a recorded state and a message are kept in
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +98,6 @@ def _group(network: Graph, names: Iterable[str]) -> Group:
 def _cells(network: Graph, population: Population) -> Cells:
     node = population.node
     assert isinstance(node, Compartments)
-    _check_words(population.name, node.kind)
     kind, n = node.kind, population.size
     return Cells(
         population=population,
@@ -112,15 +109,6 @@ def _cells(network: Graph, population: Population) -> Cells:
         tables=np.array([v for table in kind.tables.values() for v in table], np.int64),
         inputs=tuple(_synapses(network, c) for c in network.into(population.name)),
     )
-
-
-def _check_words(name: str, kind: Kind) -> None:
-    declared = {k: s.range for k, s in kind.states.items()} | {k: p.range for k, p in kind.outputs.items()}
-    for key, each in declared.items():
-        if not WORD.contains(each):
-            raise EngineError(
-                f"{name}.{key} is declared {each}; states and messages must fit 32 bits, {WORD}"
-            )
 
 
 def _stack(arrays: list[IntArray], size: int) -> IntArray:

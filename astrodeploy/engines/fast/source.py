@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from astrodeploy.compartments.language import Kind, OperationList, Range
+from astrodeploy.compartments.kind import Kind, OperationList, Range
 from astrodeploy.engines.fast.cache import module_name
 
 BIT = Range(0, 1)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import ceil
 
 from astrodeploy.compare import INTEGER_ENGINES, Verification, verify
+from astrodeploy.costs import Estimate, estimate
 from astrodeploy.engines import run
 from astrodeploy.errors import InputError, UnsupportedError
-from astrodeploy.estimate import Estimate, estimate
 from astrodeploy.ir import Compartments, Population
 from astrodeploy.ir.nodes import Array
 from astrodeploy.program import Program

@@ -18,11 +18,11 @@ import torch
 
 from astrodeploy import storage
 from astrodeploy.errors import CheckpointError, InputError
+from astrodeploy.frontends.export_check import check_export
+from astrodeploy.frontends.torch_module import graph_of
 from astrodeploy.ir import Graph, verify
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.ir.plain import from_plain, to_plain
-from astrodeploy.load.export_check import check_export
-from astrodeploy.load.torch_module import graph_of
 
 FORMAT = "astrodeploy checkpoint"
 VERSION = 1
@@ -123,10 +123,13 @@ def _refuse_containers(path: Path) -> None:
         return
     with ZipFile(path) as archive:
         names = archive.namelist()
+        damaged = archive.testzip()  # torch reads tensors without their checksums
     if any("/code/" in name or name.endswith("constants.pkl") for name in names):
         raise CheckpointError(f"{path} is TorchScript, which holds a program and not a network: {RESAVE}")
     if any(name.split("/")[-1] == "archive_format" for name in names):
         raise CheckpointError(f"{path} is a torch.export archive, not a checkpoint: {RESAVE}")
+    if damaged is not None:
+        raise CheckpointError(f"{path} was changed or damaged after it was written ({damaged}): {RESAVE}")
 
 
 def _globals(path: Path) -> str:

@@ -9,7 +9,7 @@ from astrodeploy.chip import Chip, operation_count
 from astrodeploy.compartments.text import kind_text
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.program import Core, Program
-from astrodeploy.report.evidence import FLOAT_ENGINES, Evidence
+from astrodeploy.reporting.evidence import FLOAT_ENGINES, Evidence
 from astrodeploy.synapses import store
 from astrodeploy.trace import Trace
 

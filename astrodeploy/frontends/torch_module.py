@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from norse.torch import SequentialState
 from torch import fx
 
 from astrodeploy.errors import InputError, UnsupportedError
+from astrodeploy.frontends.cells import CELLS, node_of
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.nodes import Array, Astrocyte, Input, RateEncoder
-from astrodeploy.load.cells import CELLS, node_of
 from astrodeploy.nn import AstrocyteLayer
 from astrodeploy.nn import RateEncoder as RateEncoderModule
 
 INPUT = "input"
+TORCH = str(Path(torch.__file__).parent)  # frames in there are not the user's
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,16 @@ def _astrocyte_layer(
     return spikes, _State()
 
 
+def _container(
+    builder: _Builder, path: str, module: SequentialState, signal: Spikes | Current
+) -> tuple[Any, _State]:
+    result: Any = signal
+    for name, child in module.named_children():
+        result = builder.call(f"{path}.{name}" if path else f"layer{name}", child, result)
+        result = result[0] if isinstance(result, tuple) else result
+    return result, _State()
+
+
 def _pass_through(builder: _Builder, path: str, module: torch.nn.Module, signal: Spikes | Current) -> Signal:
     return signal
 
@@ -172,6 +184,7 @@ _BUILDERS: dict[Any, Callable[..., Any]] = {
     RateEncoderModule: _encoder,
     **dict.fromkeys(CELLS, _cell),
     AstrocyteLayer: _astrocyte_layer,
+    SequentialState: _container,
     torch.nn.Flatten: _pass_through,
     torch.nn.Identity: _pass_through,
     torch.nn.Dropout: _pass_through,
@@ -199,8 +212,10 @@ def graph_of(
     dt = _dt(module) if dt is None else dt
     builder = _Builder(dt, _input_shape(module) if input_shape is None else tuple(input_shape))
     start = Spikes(INPUT, builder.populations[0].size)
-    walk = _walk_sequential if isinstance(module, SequentialState) else _walk_traced
-    end = walk(builder, module, start)
+    if isinstance(module, SequentialState):
+        end, _ = _container(builder, "", module, start)
+    else:
+        end = _walk_traced(builder, module, start)
     if not isinstance(end, Spikes) or end.population == INPUT:
         raise UnsupportedError("the output of the network must be the spikes of a layer of neurons")
     return Graph(dt, tuple(builder.populations), tuple(builder.connections), end.population)
@@ -220,20 +235,15 @@ def _input_shape(module: torch.nn.Module) -> tuple[int, ...]:
     return (first.in_features,)
 
 
-def _walk_sequential(builder: _Builder, module: torch.nn.Module, signal: Signal) -> Signal:
-    for name, child in module.named_children():
-        result = builder.call(layer_name(name), child, signal)
-        signal = result[0] if isinstance(result, tuple) else result
-    return signal
-
-
 class _Tracer(fx.Tracer):
     """Known modules and those of torch and Norse are leaves; the user's own are looked into."""
 
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, tuple(_BUILDERS)):
+            return True
         if isinstance(m, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
             return False
-        return isinstance(m, tuple(_BUILDERS)) or type(m).__module__.startswith(("torch.", "norse."))
+        return type(m).__module__.startswith(("torch.", "norse."))
 
 
 def _walk_traced(builder: _Builder, module: torch.nn.Module, start: Signal) -> Signal:
@@ -301,7 +311,7 @@ def _traced(module: torch.nn.Module) -> fx.Graph:
             (
                 f" ({frame.filename.rsplit('/', 1)[-1]}, line {frame.lineno}: {frame.line})"
                 for frame in reversed(traceback.extract_tb(error.__traceback__))
-                if "/torch/" not in frame.filename and frame.filename != __file__
+                if not frame.filename.startswith(TORCH) and frame.filename != __file__
             ),
             "",
         )
@@ -313,5 +323,7 @@ def _traced(module: torch.nn.Module) -> fx.Graph:
 
 
 def _line(stack: str) -> str:
-    found = re.findall(r'File "([^"]+)", line (\d+)', stack)
+    found = [
+        each for each in re.findall(r'File "([^"]+)", line (\d+)', stack) if not each[0].startswith(TORCH)
+    ]
     return f" ({found[-1][0].rsplit('/', 1)[-1]}, line {found[-1][1]})" if found else ""

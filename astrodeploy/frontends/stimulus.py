@@ -17,7 +17,7 @@ def read_stimulus(path: Path) -> tuple[Array, Array | None]:
     if path.is_file() and not is_zipfile(path):
         raise StimulusError(f"{path} is no .npz file: write one with numpy.savez(path, x=..., y=...)")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("x", "y") if name in archive.files}
             held = ", ".join(archive.files) or "nothing"
     except (OSError, ValueError, EOFError, RuntimeError, LookupError, BadZipFile, zlib.error) as error:

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astrodeploy.chip import Chip, Cost, load_chip, operation_count
+from astrodeploy.chip import Chip, Cost, operation_count
 from astrodeploy.compartments import KINDS
+from astrodeploy.costs.events import EVENTS, Activity, Expected, Recorded, Tally, count_events
 from astrodeploy.errors import InputError
-from astrodeploy.estimate.events import EVENTS, Activity, Expected, Recorded, Tally, count_events
 from astrodeploy.ir import Compartments, Population
 from astrodeploy.ir.nodes import Array, FloatArray
 from astrodeploy.program import Program

@@ -10,7 +10,7 @@ from math import isclose
 
 from markupsafe import Markup
 
-from astrodeploy.estimate import Span
+from astrodeploy.costs import Span
 
 PREFIXES = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ", -9: "n", -12: "p", -15: "f"}
 DIGITS = 3

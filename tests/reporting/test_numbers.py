@@ -2,9 +2,9 @@
 
 import pytest
 
-from astrodeploy.estimate import Span
-from astrodeploy.report.scales import decades, linear
-from astrodeploy.report.text import FILTERS, count, exact, name, number, percent, quantity, span
+from astrodeploy.costs import Span
+from astrodeploy.reporting.scales import decades, linear
+from astrodeploy.reporting.text import FILTERS, count, exact, name, number, percent, quantity, span
 
 NBSP, NARROW = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
 

@@ -10,11 +10,11 @@ import pytest
 from float_networks import astrocyte, edge, gain_control, graph, lif
 
 from astrodeploy.compare import Comparison, Divergence, Verification
+from astrodeploy.costs import estimate
 from astrodeploy.errors import InputError, ProgramError, StimulusError, UnsupportedError
-from astrodeploy.estimate import estimate
 from astrodeploy.ir import Population
 from astrodeploy.pipeline import compile
-from astrodeploy.report import evidence, figures, report
+from astrodeploy.reporting import evidence, figures, report
 
 EVIL = "<script>alert('&$x_1$')</script>"
 VOID = {"meta", "br", "wbr", "img", "path", "rect", "use", "line", "circle", "link", "image"}

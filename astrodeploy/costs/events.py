@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from astrodeploy.arithmetic import ticks
-from astrodeploy.chip import Chip, load_chip
+from astrodeploy.chip import Chip
 from astrodeploy.ir import Compartments, Population
 from astrodeploy.ir.nodes import Array, FloatArray
 from astrodeploy.program import Program, Slice

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from astrodeploy.estimate import Span
+from astrodeploy.costs import Span
 
 TICKS = 5  # about so many on a linear axis
 

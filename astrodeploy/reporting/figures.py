@@ -22,8 +22,8 @@ from astrodeploy.compartments.astrocyte import LOG_BITS
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.nodes import Array, FloatArray
-from astrodeploy.report.evidence import keeps_log_gain
-from astrodeploy.report.scales import round_step
+from astrodeploy.reporting.evidence import keeps_log_gain
+from astrodeploy.reporting.scales import round_step
 from astrodeploy.trace import Trace
 
 if TYPE_CHECKING:

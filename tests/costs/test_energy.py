@@ -8,8 +8,8 @@ import pytest
 
 from astrodeploy.chip import load_chip, operation_count
 from astrodeploy.compartments import KINDS
+from astrodeploy.costs import Estimate, Span, estimate
 from astrodeploy.errors import InputError
-from astrodeploy.estimate import Estimate, Span, estimate
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population, RateEncoder
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.partition import Partition

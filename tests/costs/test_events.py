@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from astrodeploy.arithmetic import ticks
 from astrodeploy.chip import load_chip
 from astrodeploy.compartments import KINDS
-from astrodeploy.estimate.events import EVENTS, Expected, core_events, count_events
+from astrodeploy.costs.events import EVENTS, Expected, core_events, count_events
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.partition import Partition

@@ -10,10 +10,10 @@ import torch
 from astrodeploy.encoders import encode_rate
 from astrodeploy.engines.recording import Recording
 from astrodeploy.errors import StimulusError, UnsupportedError
+from astrodeploy.frontends.cells import CELLS
+from astrodeploy.frontends.torch_module import layer_name
 from astrodeploy.ir import LIF, Astrocyte, CubaLIF, Graph
 from astrodeploy.ir.nodes import Array
-from astrodeploy.load.cells import CELLS
-from astrodeploy.load.torch_module import layer_name
 from astrodeploy.nn import AstrocyteLayer, unroll
 
 WINDOWS = 3  # of the slowest astrocyte, so that a changed gain is part of the check

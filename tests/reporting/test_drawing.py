@@ -3,7 +3,7 @@
 import numpy as np
 from networks import connection, network, population
 
-from astrodeploy.report.drawing import HEIGHT, WIDTH, draw
+from astrodeploy.reporting.drawing import HEIGHT, WIDTH, draw
 
 
 def chain(names, *edges):

@@ -15,11 +15,11 @@ import numpy as np
 
 from astrodeploy import storage
 from astrodeploy.errors import NirError, UnsupportedError
+from astrodeploy.frontends import astrocyte_nir
 from astrodeploy.ir import LIF, Connection, CubaLIF, Graph, Input, Population, verify
 from astrodeploy.ir.astrocytes import without_astrocytes
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.ir.nodes import Array, Node
-from astrodeploy.load import astrocyte_nir
 
 WEIGHTS = (nir.Linear, nir.Affine)
 NEURONS = (nir.LIF, nir.CubaLIF)
@@ -53,8 +53,6 @@ def read_nir(path: Path, dt: float | None = None) -> Graph:
         document = nir.read(BytesIO(content))
     except (OSError, AssertionError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise NirError(f"{path} can't be read as NIR: {error or type(error).__name__}") from error
-    if not isinstance(document, nir.NIRGraph):
-        raise NirError(f"{path} holds a single {type(document).__name__}, needed is a NIRGraph")
     graph = from_nir(document, dt, str(path))
     verify(graph)
     return graph
@@ -141,7 +139,7 @@ def from_nir(document: nir.NIRGraph, dt: float | None = None, what: str = "the N
     step = extension["dt"] if extension else dt
     if step is None:
         raise NirError(f"{what} does not say its time step: give it with --dt (seconds), or dt=")
-    if dt is not None and not isclose(dt, step, rel_tol=1e-9):
+    if extension and dt is not None and not isclose(dt, step, rel_tol=1e-9):
         raise NirError(f"{what} was written for dt = {step:g} s, asked for is dt = {dt:g} s: leave dt out")
     try:
         core = canonical(_core(document, float(step), what))

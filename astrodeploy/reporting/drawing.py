@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from astrodeploy.ir import Connection, Graph, Population
-from astrodeploy.report.tables import kind_name, role, synapses
-from astrodeploy.report.text import count
+from astrodeploy.reporting.tables import kind_name, role, synapses
+from astrodeploy.reporting.text import count
 
 WIDTH, HEIGHT = 148, 58  # of a box
 ACROSS, DOWN = 104, 66  # between boxes

@@ -16,12 +16,12 @@ from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Graph
 from astrodeploy.ir.nodes import Array
 from astrodeploy.program import Program
-from astrodeploy.report import tables
-from astrodeploy.report.drawing import draw
-from astrodeploy.report.evidence import Evidence, Order, Rates, gather
-from astrodeploy.report.figures import gain_lines, gains, raster, raster_window
-from astrodeploy.report.scales import decades, linear
-from astrodeploy.report.text import FILTERS
+from astrodeploy.reporting import tables
+from astrodeploy.reporting.drawing import draw
+from astrodeploy.reporting.evidence import Evidence, Order, Rates, gather
+from astrodeploy.reporting.figures import gain_lines, gains, raster, raster_window
+from astrodeploy.reporting.scales import decades, linear
+from astrodeploy.reporting.text import FILTERS
 from astrodeploy.trace import Trace
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def render(evidence: Evidence, file_name: str) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= FILTERS
-    source = files("astrodeploy.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    source = files("astrodeploy.reporting").joinpath(TEMPLATE).read_text(encoding="utf-8")
     return environment.from_string(source).render(_content(evidence, file_name))
 
 
