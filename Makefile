@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh clone: make demo, make test.
 # PYTHON is the interpreter that both environments are made from.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 OUT := build/hybrid
 STREAM := --input $(OUT)/test.npz --carry astrocytes

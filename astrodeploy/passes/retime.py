@@ -36,7 +36,8 @@ class Retime:
             for c in connections
             if c.delay > max(1, c.lag)
         ]
-        answer = Note(graph.output, f"answers {graph.depth} steps after its input", {"depth": graph.depth})
+        depth = graph[graph.output].depth
+        answer = Note(graph.output, f"answers {depth} steps after its input", {"depth": depth})
         return replace(draft, graph=graph, reference=draft.graph), (answer, *notes)
 
 
