@@ -6,14 +6,14 @@ path (ending in .toml) is accepted wherever a target's name is. The unit of a nu
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from astrodeploy.arithmetic import ALIGNMENT
+from astrodeploy.arithmetic import ALIGNMENT, OPERATIONS
 from astrodeploy.compartments import KINDS, Kind
 from astrodeploy.compartments.kind import OperationList
 from astrodeploy.errors import ChipError
@@ -21,6 +21,22 @@ from astrodeploy.resources import data_folder
 
 Quality = Literal["published", "derived", "calibrated", "assumed"]
 FREE = frozenset({"constant", "state", "parameter", "input"})  # operations that only name a register
+SAID = {  # pydantic's kinds of error, as a chip's author reads them
+    "missing": "is missing",
+    "extra_forbidden": "is not a key of a chip's file",
+    "int_type": "must be a whole number, not {input!r}",
+    "float_type": "must be a number, not {input!r}",
+    "string_type": "must be a text, not {input!r}",
+    "finite_number": "must be a finite number, not {input!r}",
+    "greater_than_equal": "must be at least {ge}, not {input!r}",
+    "less_than_equal": "must be at most {le}, not {input!r}",
+    "literal_error": "must be {expected}, not {input!r}",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must be letters, digits, '_', '-' and '.', not {input!r}",
+    "tuple_type": 'must be a list such as ["ADD"], not {input!r}',
+    "model_type": "must be a table with its numbers, a source and a quality, not {input!r}",
+    "dict_type": "must be a table, not {input!r}",
+}
 
 
 class _Data(BaseModel):
@@ -102,6 +118,14 @@ class Widths(_Data):
             raise ValueError("bias_mantissa_bits and maximal_bias_exponent need each other")
         return self
 
+    @model_validator(mode="after")
+    def _weights_have_a_sign_and_a_size(self) -> Self:
+        if self.weight_bits.value < 2:
+            raise ValueError(
+                f"weight_bits must be at least 2, a sign and a bit, not {self.weight_bits.value}"
+            )
+        return self
+
 
 class Synapses(_Data):
     """How an axon's synapses lie in memory: entries of a header and a few synapses, in whole words."""
@@ -124,6 +148,18 @@ class Execution(_Data):
 
     kinds: Annotated[tuple[str, ...], Field(strict=False)] = ()
     operations: dict[str, Instructions] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _all_are_known(self) -> Self:
+        for what, given, known in (
+            ("kind", self.kinds, KINDS),
+            ("operation", self.operations, {*OPERATIONS, "table"}),
+        ):
+            if unknown := sorted(set(given) - set(known)):
+                raise ValueError(
+                    f"there is no {what} {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+                )
+        return self
 
 
 class Costs(_Data):
@@ -156,6 +192,16 @@ class Chip(_Data):
     synapses: Synapses
     execution: Execution
     costs: Costs
+
+    @model_validator(mode="after")
+    def _an_index_reaches_every_neuron(self) -> Self:
+        neurons, bits = self.limits.compartments_per_core.value, self.synapses.index_bits.value
+        if neurons > 1 << bits:
+            raise ValueError(
+                f"synapses.index_bits = {bits} reaches {1 << bits} neurons, and limits.compartments_per_core "
+                f"is {neurons}"
+            )
+        return self
 
     @property
     def core_limits(self) -> dict[str, int]:
@@ -221,7 +267,7 @@ def load_chip(target: str | PathLike[str]) -> Chip:
             )
         path = data_folder("targets") / str(target) / "chip.toml"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return Chip.model_validate(tomllib.loads(text))
     except OSError as error:
         raise ChipError(f"the chip's file {path} can't be read: {error.strerror or error}") from error
@@ -230,14 +276,17 @@ def load_chip(target: str | PathLike[str]) -> Chip:
     except tomllib.TOMLDecodeError as error:
         raise ChipError(f"the chip's file {path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        findings = [_finding(text, each["loc"], each["msg"]) for each in error.errors()]
+        findings = [_finding(text, each) for each in error.errors()]
         raise ChipError(f"the chip's file {path} is wrong: " + "; ".join(findings)) from error
 
 
-def _finding(text: str, location: tuple[Any, ...], message: str) -> str:
-    keys = tuple(str(part) for part in location)
+def _finding(text: str, error: Mapping[str, Any]) -> str:
+    keys = tuple(str(part) for part in error["loc"])
     line = _line(text, keys)
-    return f"{'.'.join(keys) or 'the file'}{f' (line {line})' if line else ''}: {message.removeprefix('Value error, ')}"
+    where = f"{'.'.join(keys) or 'the file'}{f' (line {line})' if line else ''}"
+    if error["type"] in SAID:
+        return f"{where} {SAID[error['type']].format(input=error['input'], **error.get('ctx', {}))}"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _line(text: str, keys: tuple[str, ...]) -> int:

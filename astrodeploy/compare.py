@@ -255,6 +255,11 @@ def verify(
     """
     if unknown := sorted(set(engines) - {*INTEGER_ENGINES, "brian2"}):
         raise InputError(f"verify compares {', '.join(INTEGER_ENGINES)} and brian2, not {', '.join(unknown)}")
+    if not {"fast", "lava"} & set(engines):
+        raise InputError(
+            "verify holds integer engines against the oracle: name fast or lava too, "
+            f"not only {', '.join(engines) or 'none'}"
+        )
     plan = make_plan(program, np.asarray(x), steps, carry, _all_states(program))
     oracle = engine_named("oracle")(plan.job)
     comparisons: list[Comparison] = []

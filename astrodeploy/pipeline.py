@@ -8,7 +8,7 @@ from typing import Any
 
 from astrodeploy.chip import load_chip
 from astrodeploy.errors import InputError
-from astrodeploy.ir import Graph, verify
+from astrodeploy.ir import Compartments, Graph, verify
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, run_flow
 from astrodeploy.program import Program
@@ -124,7 +124,12 @@ def compile(
     if reset_every is not None and reset_every < 1:
         raise InputError(f"reset_every must be at least 1 step, not {reset_every}")
     chip = load_chip(target)
-    draft = Draft(load(source, dt, input_shape), chip)
+    graph = load(source, dt, input_shape)
+    if integer := [p.name for p in graph.populations if isinstance(p.node, Compartments)]:
+        raise InputError(
+            f"the Graph is one of integers already ({', '.join(integer)}): compile takes a float network"
+        )
+    draft = Draft(graph, chip)
     draft, reports = run_flow(draft, FROZEN_FLOW if freeze_astrocytes else FLOW)
     assert draft.reference is not None
     return Program(

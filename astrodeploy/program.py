@@ -120,7 +120,7 @@ class Program:
         """Run a batch and return its Trace; see `astrodeploy.engines.run`."""
         from astrodeploy.engines import run
 
-        return run(self, np.asarray(x), engine=engine, steps=steps, probes=probes, carry=carry)
+        return run(self, x, engine=engine, steps=steps, probes=probes, carry=carry)
 
     def _mapping(self) -> dict[str, Any]:
         return {

@@ -49,9 +49,14 @@ def _exchange(path: Path, fresh: Path, old: Path) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A file to write; it takes its place only when the block ends well, else nothing is left."""
+    """A file to write; it takes its place only when the block ends well, else nothing is left.
+
+    An existing file is replaced; a folder or a device is not. Raises ProgramError.
+    """
     scratch: Path | None = None
     try:
+        if path.exists() and not path.is_file():
+            raise ProgramError(f"{path} exists and is no ordinary file: choose another output")
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         fresh = scratch / path.name
         yield fresh

@@ -127,15 +127,20 @@ def test_a_file_that_is_no_toml(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "key", "message"),
     [
-        ("cores = { value = 16,", "cores = { value = 16.5,", "limits.cores.value", "valid integer"),
+        (
+            "cores = { value = 16,",
+            "cores = { value = 16.5,",
+            "limits.cores.value",
+            "must be a whole number, not 16.5",
+        ),
         (
             "cores = { value = 16,",
             "cores = { value = -1,",
             "limits.cores.value",
-            "greater than or equal to 0",
+            "must be at least 0, not -1",
         ),
-        ("cores = { value = 16,", "cores = {", "limits.cores.value", "Field required"),
-        ("cores = { value = 16,", 'cores = { unit = "1", value = 16,', "limits.cores.unit", "Extra inputs"),
+        ("cores = { value = 16,", "cores = {", "limits.cores.value", "is missing"),
+        ("cores = { value = 16,", 'cores = { unit = "1", value = 16,', "limits.cores.unit", "is not a key"),
         (
             "energy_per_message_pJ = { low = 1.0,",
             "energy_per_message_pJ = { low = 9.0,",
@@ -146,14 +151,14 @@ def test_a_file_that_is_no_toml(tmp_path):
             "energy_per_message_pJ = { low = 1.0,",
             "energy_per_message_pJ = { low = nan,",
             "costs.energy_per_message_pJ.low",
-            "finite number",
+            "must be a finite number",
         ),
-        ("energy_per_message_pJ", "energy_per_message_nJ", "costs.energy_per_message_pJ", "Field required"),
+        ("energy_per_message_pJ", "energy_per_message_nJ", "costs.energy_per_message_pJ", "is missing"),
     ],
 )
 def test_a_wrong_entry_is_named_with_its_line(tmp_path, old, new, key, message):
     path = edited(tmp_path, old, new)
-    with pytest.raises(ChipError, match=rf"mine\.toml is wrong.*{key} \(line \d+\): .*({message})"):
+    with pytest.raises(ChipError, match=rf"mine\.toml is wrong.*{key} \(line \d+\):? .*({message})"):
         load_chip(path)
 
 
@@ -185,8 +190,29 @@ def test_empty_words(tmp_path):
         load_chip(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("weight_bits = { value = 8,", "weight_bits = { value = 1,", "weight_bits must be at least 2"),
+        ("index_bits = { value = 4,", "index_bits = { value = 3,", "reaches 8 neurons, and .* is 16"),
+        ("\nadd = ", "\nplus = ", "there is no operation plus; there are add, and"),
+        ("[execution.operations]", '[execution]\nkinds = ["liff"]\n[execution.operations]', "no kind liff"),
+    ],
+)
+def test_what_contradicts_itself_or_names_nothing(tmp_path, old, new, message):
+    path = edited(tmp_path, old, new)
+    with pytest.raises(ChipError, match=message):
+        load_chip(path)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("\ufeff" + TOY.read_text(), encoding="utf-8")
+    assert load_chip(path).name == "toy"
+
+
 def test_an_empty_file_lists_what_it_lacks(tmp_path):
     path = tmp_path / "empty.toml"
     path.write_text("")
-    with pytest.raises(ChipError, match=r"name: Field required; .*costs: Field required"):
+    with pytest.raises(ChipError, match=r"name is missing; .*costs is missing"):
         load_chip(path)

@@ -10,7 +10,7 @@ from astrodeploy.cli.screen import percent, say, span, table
 from astrodeploy.compartments.text import kind_text
 from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.graph import array_text
-from astrodeploy.program import Program
+from astrodeploy.program import Note, Program
 
 if TYPE_CHECKING:
     from astrodeploy.chip import Chip
@@ -92,10 +92,18 @@ def tick_rows(program: Program) -> list[dict[str, Any]]:
 
 def show_program(program: Program) -> None:
     """What every pass did, and what it costs in cores, neurons and synaptic memory."""
-    rows = [(report.name, note.subject, note.text) for report in program.passes for note in report.notes]
+    notes = [(report.name, note) for report in program.passes for note in report.notes]
+    rows = [(name, note.subject, note.text) for name, note in notes if not _of_the_chip(program, note)]
+    if assumed := len(notes) - len(rows):
+        rows.append(("check", program.target, f"{assumed} of its entries are assumed: the report lists them"))
     table("what the passes did", ("pass", "object", "what"), rows)
     show_layers(program)
     show_cores(program)
+
+
+def _of_the_chip(program: Program, note: Note) -> bool:
+    """Whether a note is about an entry of the chip's file rather than about the network."""
+    return note.subject.startswith(f"{program.target}.")
 
 
 def show_layers(program: Program) -> None:

@@ -5,6 +5,7 @@ from importlib import import_module
 from time import perf_counter
 
 import numpy as np
+import numpy.typing as npt
 
 from astrodeploy.engines.recording import Engine, Job, Recording, StateName
 from astrodeploy.errors import InputError, StimulusError
@@ -61,7 +62,7 @@ class Plan:
 
 def make_plan(
     program: Program,
-    x: Array,
+    x: npt.ArrayLike,
     steps: int | None = None,
     carry: tuple[str, ...] = (),
     record: frozenset[StateName] = frozenset(),
@@ -72,9 +73,13 @@ def make_plan(
     `steps` may change how long each is shown. Raises StimulusError, InputError.
     """
     if unknown := sorted(set(carry) - set(CARRIED)):
-        raise InputError(f"carry takes {CARRIED}, not {unknown}")
+        raise InputError(f"what can be carried is {', '.join(CARRIED)}, not {', '.join(unknown)}")
     if carry and program.reset_every:
         raise InputError("the Program resets itself within a run (reset_every): it can't carry state too")
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise StimulusError(f"the stimulus is no array: {error}") from error
     spikes = _encoded(program, x, steps) if program.network.encoder else _given(program, x, steps)
     samples, length, size = spikes.shape
     if carry:
@@ -140,7 +145,7 @@ def _probes(program: Program) -> list[str]:
 
 def run(
     program: Program,
-    x: Array,
+    x: npt.ArrayLike,
     engine: str = "fast",
     steps: int | None = None,
     probes: tuple[str, ...] = (),

@@ -79,7 +79,10 @@ def lava_python() -> Path:
     chosen = os.environ.get(PYTHON)
     python = Path(chosen) if chosen else Path(sys.prefix).parent / ".venv-lava" / "bin" / "python"
     if not python.is_file():
-        raise EngineError(f"{python} does not exist, and Lava needs an environment of its own: {_remedy()}")
+        said = f" (named by {PYTHON}: correct or unset it)" if chosen else ""
+        raise EngineError(
+            f"{python} does not exist{said}, and Lava needs an environment of its own: {_remedy()}"
+        )
     return python
 
 

@@ -19,7 +19,7 @@ def read_stimulus(path: Path) -> tuple[Array, Array | None]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in ("x", "y") if name in archive.files}
-            held = ", ".join(archive.files) or "nothing"
+            held = ", ".join(archive.files[:5]) + " and more" * (len(archive.files) > 5) or "nothing"
     except (OSError, ValueError, EOFError, RuntimeError, LookupError, BadZipFile, zlib.error) as error:
         raise StimulusError(f"{path} can't be read as an .npz of plain arrays: {error}") from error
     if "x" not in arrays:

@@ -40,8 +40,9 @@ class Node:
         return {k: v for k, v in values.items() if not isinstance(v, np.ndarray)}
 
     def _freeze(self) -> None:
-        for name, value in self.arrays().items():
-            object.__setattr__(self, name, frozen(value, np.float64))
+        for each in fields(self):  # type: ignore[arg-type]
+            if each.type is FloatArray:
+                object.__setattr__(self, each.name, frozen(getattr(self, each.name), np.float64))
 
 
 @dataclass(frozen=True, eq=False)

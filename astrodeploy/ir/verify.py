@@ -81,9 +81,10 @@ def _node(population: Population, dt: float) -> list[str]:
     if isinstance(node, RateEncoder) and node.steps < 1:
         findings.append(f"{name} must present a sample for at least 1 step, not {node.steps}")
     if isinstance(node, Astrocyte):
-        for key in ("rate", "set_point"):
-            if not np.isfinite(getattr(node, key)):
-                findings.append(f"{name}.{key} must be finite, not {getattr(node, key):g}")
+        if not (np.isfinite(node.rate) and node.rate >= 0):
+            findings.append(f"{name}.rate must be finite and at least 0, not {node.rate:g}")
+        if not np.isfinite(node.set_point):
+            findings.append(f"{name}.set_point must be finite, not {node.set_point:g}")
         if node.period < 1:
             findings.append(f"{name}.period must be at least 1 step, not {node.period}")
         if not 0 <= node.decay <= 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from astrodeploy.arithmetic import ALIGNMENT
 from astrodeploy.chip import Chip, Instructions, operation_count
-from astrodeploy.compartments import Range
+from astrodeploy.compartments import KINDS, Range
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.nodes import Array, IntArray
@@ -59,13 +59,14 @@ def kinds_are_executable(draft: Draft) -> Findings:
         able += [f"programs of {', '.join(sorted(execution.operations))}"] * bool(execution.operations)
         yield (
             f"{population.name} is of the kind {node.kind.name}, which needs {', '.join(missing)}; {chip.name} "
-            f"executes {' and '.join(able) or 'nothing'}: {_instead(draft.graph, population)}"
+            f"executes {' and '.join(able) or 'nothing'}: {_instead(draft, population)}"
         )
 
 
-def _instead(graph: Graph, population: Population) -> str:
+def _instead(draft: Draft, population: Population) -> str:
+    graph = draft.graph
     modulated = any(graph[c.source].is_astrocyte for c in graph.into(population.name))
-    if population.is_astrocyte or modulated:
+    if (population.is_astrocyte or modulated) and not draft.chip.missing_operations(KINDS["lif"]):
         return "choose a chip with programmable neurons, or --freeze-astrocytes, which fixes every gain"
     return "choose a chip with programmable neurons"
 

@@ -1,7 +1,7 @@
-"""The compiler's flow: a tuple of names, and the passes that they name.
+"""The compiler's flow: its passes, in the order in which they run.
 
-To add a pass, write it as one frozen dataclass in a file here, name it in PASSES and put its name into
-FLOW where it belongs.
+To add a pass, write it as one frozen dataclass in a file here and put it into PASSES where it belongs:
+before Retime it changes what the network means, after it only how the chip does it.
 """
 
 from astrodeploy.errors import AstrodeployError
@@ -17,11 +17,11 @@ from astrodeploy.program import PassReport
 
 PASSES: dict[str, Pass] = {
     each.name: each
-    for each in (Canonicalise(), FreezeAstrocytes(), Retime(), Quantise(), Check(), Partition())
+    for each in (Canonicalise(), FreezeAstrocytes(), Retime(), Quantise(), Partition(), Check())
 }
 
-FLOW = ("canonicalise", "retime", "quantise", "partition", "check")
-FROZEN_FLOW = ("canonicalise", "freeze_astrocytes", "retime", "quantise", "partition", "check")
+FROZEN_FLOW = tuple(PASSES)
+FLOW = tuple(name for name in PASSES if name != "freeze_astrocytes")
 
 
 def run_flow(draft: Draft, flow: tuple[str, ...]) -> tuple[Draft, tuple[PassReport, ...]]:

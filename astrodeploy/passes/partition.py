@@ -181,10 +181,12 @@ def _core(network: _Network, index: int, slices: list[Slice], fanouts: Fanouts) 
 def _too_large(network: _Network, cut: Slice, fanouts: Fanouts) -> DoesNotFit:
     loads = network.loads(replace(cut, stop=cut.start + 1), fanouts)
     limits = network.chip.core_limits
-    numbers = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items())
+    over = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] > limit)
+    within = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] <= limit)
     return DoesNotFit(
         f"neuron {cut.start} of {cut.population} alone does not fit a core of {network.chip.name}: it needs "
-        f"{numbers}; give it fewer inputs or fewer targets, or choose a larger chip"
+        f"{over} (within the limits: {within or 'nothing'}); give it fewer inputs or fewer targets, or choose a "
+        "larger chip"
     )
 
 

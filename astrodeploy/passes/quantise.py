@@ -121,6 +121,11 @@ def _neurons(graph: Graph, population: Population, node: LIF | CubaLIF, chip: Ch
     connections += [_modulation(c) for c in graph.into(name) if c.port == "modulation"]
     kind = KINDS["lif"] if gains is None else KINDS["modulated_lif"]
     rounded = _parameters(name, membrane, scale)
+    if np.any(rounded["threshold"].integers == 0):
+        raise UnsupportedError(
+            f"{name} has thresholds that round to 0 on the chip, where its weights need the range: "
+            "they are too far apart, scale them"
+        )
     initial = {"u": np.zeros(population.size), "v": membrane.rest * scale}
     if gains is not None:
         initial["gain"] = gains * GAIN_UNITY

@@ -1,5 +1,6 @@
 """NIR files: the whole round trip, other readers, and files that are damaged, edited or foreign."""
 
+import itertools
 import json
 import logging
 import re
@@ -146,7 +147,7 @@ def document(**changed):
         "out": nir.Output(np.array([4])),
     }
     chain = ["in", "w", "1", "w2", "0", "out"]
-    edges = list(zip(chain, chain[1:], strict=False))
+    edges = list(itertools.pairwise(chain))
     return {"nodes": nodes | changed.get("nodes", {}), "edges": edges + changed.get("edges", [])}
 
 

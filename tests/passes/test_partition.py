@@ -240,8 +240,9 @@ def test_gaps_are_filled_where_cores_run_out():
 
 def test_a_neuron_that_does_not_fit_is_named_with_all_numbers():
     message = (
-        r"neuron 0 of layer1 alone does not fit a core of toy: it needs compartments 1 of 16, "
-        r"synaptic_memory_bits 6400 of 12288, input_axons 100 of 96, output_axons 0 of 48, memory_bits \d+ of 16384"
+        r"neuron 0 of layer1 alone does not fit a core of toy: it needs input_axons 100 of 96 "
+        r"\(within the limits: compartments 1 of 16, synaptic_memory_bits 6400 of 12288, output_axons 0 of 48, "
+        r"memory_bits \d+ of 16384\); give it"
     )
     with pytest.raises(DoesNotFit, match=message):
         partitioned(dense_network(100, 2), load_chip("toy"))

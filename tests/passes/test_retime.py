@@ -1,0 +1,112 @@
+"""retime: depths are longest paths, every edge takes a step, unequal paths meet, loops keep their delay."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from float_networks import DT, edge, graph, lif, random_closed_loop
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import astrodeploy as ad
+from astrodeploy.chip import load_chip
+from astrodeploy.engines.reference import simulate
+from astrodeploy.errors import UnsupportedError
+from astrodeploy.ir import Population
+from astrodeploy.passes.base import Draft
+from astrodeploy.passes.retime import Retime
+
+
+def retimed(each):
+    draft, notes = Retime().apply(Draft(each, load_chip("loihi2")))
+    assert draft.reference is each
+    return draft.graph, notes
+
+
+def network(size, wires, lags=None):
+    """Populations p0.. of two neurons, wired by (source, target); -1 is the input."""
+    name = lambda i: "x" if i < 0 else f"p{i}"
+    lags = lags or [0] * len(wires)
+    edges = [edge(name(s), name(t), np.eye(2), lag=lag) for (s, t), lag in zip(wires, lags, strict=True)]
+    return graph(2, [Population(f"p{i}", (2,), lif()) for i in range(size)], edges)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_depths_are_longest_paths(data):
+    size = data.draw(st.integers(1, 7))
+    pairs = [(s, t) for t in range(size) for s in range(-1, t)]
+    wires = data.draw(st.lists(st.sampled_from(pairs), min_size=1, unique=True))
+    lags = data.draw(st.lists(st.integers(0, 3), min_size=len(wires), max_size=len(wires)))
+    made, _ = retimed(network(size, wires, lags))
+    paths = dict.fromkeys(range(-1, size), 0)  # the longest, an edge of lag l counting 1 - l, never below 0
+    for target in range(size):
+        arriving = [paths[s] + 1 - lag for (s, t), lag in zip(wires, lags, strict=True) if t == target]
+        paths[target] = max([0, *arriving])
+    assert [p.depth for p in made.populations] == list(paths.values())
+    for c in made.connections:
+        assert c.delay >= 1
+        assert made[c.source].depth + c.delay == made[c.target].depth + c.lag
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_loops_keep_their_delays(seed):
+    original = random_closed_loop(np.random.default_rng(seed))
+    made, _ = retimed(original)
+    assert min(c.delay for c in made.connections) == 1
+    delay = {(c.source, c.target): c.delay for c in made.connections}
+    lag = {(c.source, c.target): c.lag for c in original.connections}
+    for loop in ([("a", "astro"), ("astro", "a")], [("b", "b")], [("a", "b"), ("b", "a")]):
+        assert sum(delay[each] for each in loop) == sum(lag[each] for each in loop)
+
+
+@pytest.mark.parametrize(
+    ("wires", "lags", "loop"),
+    [
+        ([(-1, 0), (0, 0)], [0, 0], "p0 -> p0"),
+        ([(-1, 0), (0, 1), (1, 0)], [0, 0, 0], "(p0 -> p1 -> p0|p1 -> p0 -> p1)"),
+        ([(-1, 0), (0, 1), (1, 0)], [0, 0, 1], "(p0 -> p1 -> p0|p1 -> p0 -> p1)"),
+        ([(-1, 0), (0, 1), (1, 2), (2, 1), (2, 3)], [0, 0, 1, 0, 0], "(p1 -> p2 -> p1|p2 -> p1 -> p2)"),
+        ([(-1, 0), (0, 1), (1, 2), (2, 0), (2, 3)], [0, 0, 2, 0, 0], "p[012] -> p[012] -> p[012] -> p[012]"),
+    ],
+)
+def test_loops_of_less_delay_than_edges_are_refused_by_name(wires, lags, loop):
+    size = max(max(wire) for wire in wires) + 1
+    with pytest.raises(
+        UnsupportedError, match=f"the loop {loop} takes fewer steps in the model than it has edges"
+    ):
+        ad.compile(network(size, wires, lags))
+
+
+def test_a_loop_of_enough_delay_is_taken():
+    made, _ = retimed(network(2, [(-1, 0), (0, 1), (1, 0)], [0, 0, 2]))
+    assert [c.delay for c in made.connections] == [1, 1, 1]
+
+
+def test_what_is_reported():
+    _made, notes = retimed(network(3, [(-1, 0), (0, 1), (-1, 1), (1, 2), (0, 2)]))
+    assert [(n.subject, n.text, dict(n.values)) for n in notes] == [
+        ("p2", "answers 3 steps after its input", {"depth": 3}),
+        ("x -> p1.current", "waits 2 steps, so that paths of unequal length meet", {"delay": 2}),
+        ("p0 -> p2.current", "waits 2 steps, so that paths of unequal length meet", {"delay": 2}),
+    ]
+    shallow = replace(network(2, [(-1, 0), (0, 1)]), output="p0")
+    assert retimed(shallow)[1][0].text == "answers 1 steps after its input"
+
+
+def test_spikes_of_a_skip_connection_meet_on_the_chip():
+    """b needs both paths in the same step; with tau = dt nothing is remembered, so that 0.7 + 0.7 > 1 alone."""
+    memoryless = lif(tau=DT)
+    populations = [Population(name, (3,), memoryless) for name in ("a", "b")]
+    edges = [edge("x", "a", np.eye(3) * 2), edge("x", "b", np.eye(3) * 0.7), edge("a", "b", np.eye(3) * 0.7)]
+    made = graph(3, populations, edges)
+    program = ad.compile(made)
+    x = (np.random.default_rng(0).random((2, 40, 3)) < 0.3).astype(np.uint8)
+    trace = program.run(x, engine="oracle")
+    assert (program.network["a"].depth, program.network["b"].depth, program.depth) == (1, 2, 2)
+    assert np.array_equal(trace.spikes["a"][:, 1:], x[:, :-1])
+    assert np.array_equal(trace.spikes["b"][:, 2:], x[:, :-2])
+    float_spikes = simulate(made, x).spikes
+    for name in ("a", "b"):
+        depth = program.network[name].depth
+        assert np.array_equal(trace.spikes[name][:, depth:], float_spikes[name][:, :-depth])
