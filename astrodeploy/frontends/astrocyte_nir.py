@@ -7,6 +7,7 @@
                  gains at rest
     core_sha256  hash of the core's content: an edited core no longer fits its astrocytes
     dt, reset, threshold, integrator     how the network is to be stepped
+    output       the layer that is read out; nir gives every other layer without a successor an Output too
     encoder      settings of the rate encoder at the input, or null
     astrocytes   per astrocyte population: its settings, and whom it observes and modulates
     lags         connections of the core with a delay of their own
@@ -55,6 +56,7 @@ def metadata(graph: Graph, core: Graph) -> dict[str, Any]:
         "core": "runs at rest",
         "core_sha256": fingerprint(_bare(core)),
         "dt": graph.dt,
+        "output": core.output,
         "reset": "value",
         "threshold": ">",
         "integrator": "forward euler, current updated first",

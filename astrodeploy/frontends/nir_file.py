@@ -142,7 +142,8 @@ def from_nir(document: nir.NIRGraph, dt: float | None = None, what: str = "the N
     if extension and dt is not None and not isclose(dt, step, rel_tol=1e-9):
         raise NirError(f"{what} was written for dt = {step:g} s, asked for is dt = {dt:g} s: leave dt out")
     try:
-        core = canonical(_core(document, float(step), what))
+        output = str(extension["output"]) if extension else None
+        core = canonical(_core(document, float(step), output, what))
     except (KeyError, ValueError, TypeError) as error:
         raise NirError(f"{what} is no valid NIR graph: {error!r}") from error
     if extension is None:
@@ -151,12 +152,13 @@ def from_nir(document: nir.NIRGraph, dt: float | None = None, what: str = "the N
     return canonical(astrocyte_nir.restored(core, document.metadata, extension, what))
 
 
-def _core(document: nir.NIRGraph, dt: float, what: str) -> Graph:
+def _core(document: nir.NIRGraph, dt: float, output: str | None, what: str) -> Graph:
+    """The Graph of the core; `output` is the layer that is read out, where the file says it."""
     nodes, edges = document.nodes, list(dict.fromkeys(document.edges))
     inputs = [name for name, node in nodes.items() if isinstance(node, nir.Input)]
     outputs = [name for name, node in nodes.items() if isinstance(node, nir.Output)]
-    feeding = [source for source, target in edges if target in outputs]
-    if len(inputs) != 1 or len(outputs) != 1 or len(feeding) != 1:
+    feeding = [source for source, target in edges if target in outputs and output in (None, source)]
+    if len(inputs) != 1 or len(feeding) != 1 or (output is None and len(outputs) != 1):
         raise UnsupportedError(f"{what} must have one input and one output, fed by one layer")
     weights, biases = _weights(nodes, edges, what)
     populations = []

@@ -34,7 +34,7 @@ def test_networks_pass(name):
     training = module.training
     graph = load(module)
     layers = [p for p in graph.populations if not (p.is_input or p.is_astrocyte)]
-    steps = 32 if "astrocytes" not in str(graph.layers) else 32
+    steps = 32
     assert check_export(module, graph) == sum(4 * steps * p.size for p in layers)
     assert module.training == training
 

@@ -438,3 +438,24 @@ def test_exports_are_deterministic(tmp_path):
     for name in ("a", "b"):
         ad.export(Hybrid(), tmp_path / f"{name}.nir", sample=values())
     assert (tmp_path / "a.nir").read_bytes() == (tmp_path / "b.nir").read_bytes()
+
+
+def test_a_layer_that_nobody_listens_to_is_kept(tmp_path):
+    """nir gives every node without a successor an Output of its own."""
+
+    class Branched(Chain):
+        def forward(self, x, state=None):
+            hidden, readout, side = (None, None, None) if state is None else state
+            z, hidden = self.hidden(self.expand(x), hidden)
+            _, side = self.side(z, side)
+            z, readout = self.readout(self.classify(z), readout)
+            return z, (hidden, readout, side)
+
+    module = Branched()
+    module.side = box()
+    path = ad.export(module, tmp_path / "a.nir")
+    nir.write(tmp_path / "b.nir", nir.read(path))
+    for source in (path, tmp_path / "b.nir"):
+        assert fingerprint(ad.load(source)) == fingerprint(ad.load(module))
+    saved = ad.compile(module).save(tmp_path / "net.astro")
+    assert ad.Program.load(saved).network.output == "readout"

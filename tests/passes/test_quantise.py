@@ -303,7 +303,7 @@ def test_astrocytes_that_have_no_place_on_the_chip():
         UnsupportedError, match=r"astro.(rate|drive) = .* does not fit a factor of m / 2\*\*s"
     ):
         ad.compile(graph(2, *loop_of(rate=1e-9)))
-    for settings, message in (
+    for changed, message in (
         ({"rate": -1.0}, "astro.rate must be finite and at least 0, not -1"),
         ({"rate": float("nan")}, "astro.rate must be finite"),
         ({"set_point": float("inf")}, "astro.set_point must be finite"),
@@ -312,7 +312,7 @@ def test_astrocytes_that_have_no_place_on_the_chip():
         ({"low": 0.5}, r"astro's gain range must contain 1, not 2\*\*0.5\.\.2\*\*2"),
     ):
         with pytest.raises(InputError, match=message):
-            graph(2, *loop_of(**settings))
+            graph(2, *loop_of(**changed))
 
 
 def test_a_membrane_that_never_leaks_is_reported():
