@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from astrodeploy.chip import load_chip
-from astrodeploy.errors import InputError
+from astrodeploy.errors import InputError, NirError, UnsupportedError
 from astrodeploy.ir import Compartments, Graph, verify
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, run_flow
@@ -158,6 +158,7 @@ def export(
     import torch
 
     from astrodeploy.frontends.nir_file import from_nir, to_nir, write_nir
+    from astrodeploy.ir.canonical import canonical
     from astrodeploy.ir.plain import fingerprint
 
     source = _resolved(source)
@@ -166,7 +167,11 @@ def export(
         from astrodeploy.frontends.export_check import check_export
 
         check_export(source, graph, sample)
-    if fingerprint(from_nir(to_nir(graph))) != fingerprint(graph):
+    try:
+        whole = fingerprint(from_nir(to_nir(graph))) == fingerprint(canonical(graph))
+    except (NirError, UnsupportedError):
+        whole = False
+    if not whole:
         raise InputError(f"{path} was not written: NIR can't say the whole of this network")
     write_nir(graph, Path(path))
     return Path(path)

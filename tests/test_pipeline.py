@@ -1,7 +1,6 @@
 """The front doors: every kind of source, and what is said to every other."""
 
 import sys
-from dataclasses import replace
 
 import nir
 import numpy as np
@@ -171,8 +170,9 @@ def test_a_sample_is_checked_for_modules_and_factories(factory):
 
 
 def test_a_network_that_nir_can_not_say_is_not_exported(tmp_path):
-    """A float network whose weights have an exponent of their own."""
-    made = graph(1, [Population("a", (1,), lif())], [replace(edge("x", "a", [[1.0]]), exponent=1)])
+    """Neurons that are driven by their bias alone: NIR has no place for that."""
+    populations = [Population("b", (1,), lif(bias=0.5)), Population("a", (1,), lif())]
+    made = graph(1, populations, [edge("x", "a", [[1.0]]), edge("b", "a", [[1.0]])])
     with pytest.raises(InputError, match="a.nir was not written: NIR can't say the whole of this network"):
         ad.export(made, tmp_path / "a.nir")
     assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ def main() -> None:
     from astrodeploy.cli.commands import app
     from astrodeploy.cli.screen import complain
 
+    sys.path.append("")  # so that module:function finds the user's own modules in the current folder
     try:
         app()
     except AstrodeployError as error:
@@ -18,6 +19,9 @@ def main() -> None:
     except KeyboardInterrupt:
         complain("interrupted; nothing half-written was left behind")
         sys.exit(130)
+    except OSError as error:
+        complain(f"{error.filename or 'a file'} can't be used: {error.strerror or error}")
+        sys.exit(2)
     except MemoryError:
         complain("out of memory: run fewer samples at once, or a smaller network")
         sys.exit(2)

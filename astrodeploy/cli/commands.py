@@ -59,7 +59,7 @@ def compile_(
 
     with screen.err.status(f"compiling {source} for {target}"):
         program = compile(source, target, dt=dt, freeze_astrocytes=freeze_astrocytes, reset_every=reset_every)
-        path = program.save(output or Path(Path(source.replace(":", ".")).name).with_suffix(".astro"))
+        path = program.save(output or Path(_stem(source) + ".astro"))
     if as_json:
         screen.print_json(program_facts(program) | {"path": str(path)})
     else:
@@ -271,6 +271,11 @@ def doctor(as_json: Json = False) -> None:
         show_findings(findings)
     if not all(finding.works for finding in findings):
         raise typer.Exit(1)
+
+
+def _stem(source: str) -> str:
+    path = Path(source)
+    return path.stem if path.suffix in (".pt", ".nir") else path.name.replace(":", ".")
 
 
 def _names(engines: str) -> tuple[str, ...]:

@@ -135,6 +135,8 @@ def _connection(graph: Graph, connection: Connection) -> list[str]:
         findings.append(f"{connection.name}: a delay can't be negative")
     if isinstance(node, Compartments) and connection.delay < 1:
         findings.append(f"{connection.name}: on the chip a delay is at least 1 step")
+    if not isinstance(node, Compartments) and connection.exponent:
+        findings.append(f"{connection.name}: only weights on the chip have an exponent, not float ones")
     if isinstance(node, Compartments) and connection.weight.dtype != np.int8:
         findings.append(f"{connection.name}: weights on the chip are int8, not {connection.weight.dtype}")
     if not -32 <= connection.exponent <= 32:

@@ -229,7 +229,7 @@ def with_more(made, *populations):
         (lambda g: with_first(g, port="nose"), r"x -> a.nose: a has the ports \('current', 'modulation'\)"),
         (lambda g: with_first(g, target="x"), r"x -> x.current: x has the ports \(\)"),
         (lambda g: with_first(g, lag=-1), "x -> a.current: a delay can't be negative"),
-        (lambda g: with_first(g, exponent=33), r"x -> a.current: the exponent 33 lies outside -32\.\.32"),
+        (lambda g: with_first(g, exponent=1), "x -> a.current: only weights on the chip have an exponent"),
     ],
 )
 def test_float_networks_that_break_a_law(change, finding):
@@ -248,8 +248,8 @@ def integer():
             lambda g: with_first(g, weight=np.ones((3, 2))),
             "x -> p.current: weights on the chip are int8, not float64",
         ),
-        (
-            lambda g: with_first(g, exponent=20),
+        (lambda g: with_first(g, exponent=33), "x -> p.current: the exponent 33 lies outside -32..32"),
+        (lambda g: with_first(g, exponent=20),
             "p.current may receive 0..2097152 in one step, its accumulator holds",
         ),
         (lambda g: with_first(g, port="modulation"), "p has the ports ('current',)"),
@@ -283,7 +283,7 @@ def test_two_kinds_of_one_name():
 
 
 def test_all_findings_are_told_at_once():
-    text = broken(lambda g: with_first(with_node(g, "a", bias=np.nan, tau=-1.0), lag=-1, exponent=99))
+    text = broken(lambda g: with_first(with_node(g, "a", bias=np.nan, tau=-1.0), lag=-1, port="nose"))
     assert text.count(";") == 2
-    for finding in ("a.bias holds 1 NaN", "a delay can't be negative", "exponent 99"):
+    for finding in ("a.bias holds 1 NaN", "a delay can't be negative", "a has the ports"):
         assert finding in text
