@@ -89,7 +89,10 @@ def _cause(name: str, plan: Plan, left: Recording, right: Recording) -> Cause:
     differing = either = values = 0
     squares = 0.0
     for population in _spiking(plan.job):
-        a, b = left.spikes[population.name] != 0, right.spikes[population.name] != 0
+        a, b = (
+            _from_first_step(plan.job, population, each.spikes[population.name]) != 0
+            for each in (left, right)
+        )
         differing += int(np.sum(a != b))
         either += int(np.sum(a | b))
         gap = _membrane(plan.job, population, left) - _membrane(plan.job, population, right)
@@ -107,12 +110,17 @@ def _cause(name: str, plan: Plan, left: Recording, right: Recording) -> Cause:
 
 
 def _membrane(job: Job, population: Population, recording: Recording) -> FloatArray:
-    """v above reset, in thresholds above reset, from the population's first step on."""
+    """v above reset, in thresholds above reset."""
     node = population.node
     assert isinstance(node, LIF | CubaLIF)
     threshold = flat(node.v_threshold, population.size) - flat(node.v_reset, population.size)
-    start = job.program.network[population.name].depth
-    return np.asarray(recording.states[population.name, "v"][:, start:], np.float64) / threshold
+    states = _from_first_step(job, population, recording.states[population.name, "v"])
+    return np.asarray(states, np.float64) / threshold
+
+
+def _from_first_step(job: Job, population: Population, array: Array) -> Array:
+    """What a population did from its first step on: before it the chip's neurons run, the model's do not."""
+    return array[:, job.program.network[population.name].depth :]
 
 
 def _predictions(plan: Plan, recording: Recording) -> Array:

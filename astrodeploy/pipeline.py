@@ -9,6 +9,7 @@ from typing import Any
 from astrodeploy.chip import load_chip
 from astrodeploy.errors import InputError, NirError, UnsupportedError
 from astrodeploy.ir import Compartments, Graph, verify
+from astrodeploy.ir.canonical import canonical
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, run_flow
 from astrodeploy.program import Program
@@ -28,8 +29,8 @@ def load(source: Any, dt: float | None = None, input_shape: tuple[int, ...] | No
     if isinstance(source, str | PathLike):
         graph = _read(Path(source), dt)
     elif isinstance(source, Graph):
-        graph = source
-        verify(graph)
+        verify(source)
+        graph = canonical(source)
     else:
         graph = _converted(source, dt, input_shape)
     if dt is not None and not isclose(graph.dt, dt, rel_tol=1e-9):
@@ -73,8 +74,6 @@ def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | Non
     import nir
     import torch
 
-    from astrodeploy.ir.canonical import canonical
-
     if isinstance(source, nir.NIRGraph):
         from astrodeploy.frontends.nir_file import from_nir
 
@@ -98,11 +97,14 @@ def _made(factory: str) -> Any:
     module, _, function = factory.partition(":")
     try:
         make = getattr(import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever the user's own file raises
         raise InputError(f"{factory} can't be imported: {error}") from error
     if not callable(make):
         raise InputError(f"{factory} is a {type(make).__name__}, needed is a function that returns a module")
-    return make()
+    try:
+        return make()
+    except Exception as error:
+        raise InputError(f"{factory} raised {type(error).__name__}: {error}") from error
 
 
 def compile(

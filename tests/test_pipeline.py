@@ -58,13 +58,19 @@ def test_all_sources_of_a_network_are_the_same_network(factory):
         )
     ]
     assert len({fingerprint(each) for each in graphs}) == 1
-    assert len({ad.compile(each).fingerprint for each in (graphs[0], "my_factory:make", factory / "chain.nir")}) == 1
+    assert (
+        len({ad.compile(each).fingerprint for each in (graphs[0], "my_factory:make", factory / "chain.nir")})
+        == 1
+    )
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("my_factory:nobody", "my_factory:nobody can't be imported: module 'my_factory' has no attribute 'nobody'"),
+        (
+            "my_factory:nobody",
+            "my_factory:nobody can't be imported: module 'my_factory' has no attribute 'nobody'",
+        ),
         ("no_such_module:make", "no_such_module:make can't be imported: No module named 'no_such_module'"),
         (":make", ":make can't be imported: Empty module name"),
         ("my_factory:", "my_factory: can't be imported"),
@@ -87,7 +93,9 @@ def test_sources_that_are_none(source, message, factory):
 @pytest.mark.parametrize("name", ["net.onnx", "net.txt", "net", "net.astro"])
 def test_files_of_another_kind(name, tmp_path):
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(InputError, match=f"{name} is neither a .pt nor a .nir file, which are what can be compiled"):
+    with pytest.raises(
+        InputError, match=f"{name} is neither a .pt nor a .nir file, which are what can be compiled"
+    ):
         ad.load(tmp_path / name)
 
 
@@ -102,7 +110,9 @@ def test_a_graph_that_breaks_a_law_is_refused_before_any_pass():
 
 
 def test_unknown_targets_are_told_which_there_are(tmp_path):
-    with pytest.raises(ChipError, match="there is no target 'loihi3': choose one of loihi1, loihi2, .*or give a chip's"):
+    with pytest.raises(
+        ChipError, match="there is no target 'loihi3': choose one of loihi1, loihi2, .*or give a chip's"
+    ):
         ad.compile(Chain(), "loihi3")
     with pytest.raises(ChipError, match="none.toml can't be read: No such file"):
         ad.compile(Chain(), tmp_path / "none.toml")
@@ -123,14 +133,18 @@ def test_time_steps_and_shapes_must_agree_with_the_source(factory):
     source = factory / "chain.pt"
     assert ad.load(source, dt=1e-3, input_shape=(6,)).dt == 1e-3
     for each in (source, ad.load(source)):
-        with pytest.raises(InputError, match=r"trained with dt = 0.001 s, asked for is 0.002 s: leave dt out"):
+        with pytest.raises(
+            InputError, match=r"trained with dt = 0.001 s, asked for is 0.002 s: leave dt out"
+        ):
             ad.load(each, dt=2e-3)
         with pytest.raises(InputError, match=r"input has shape \(6,\), asked for is \(2, 3\)"):
             ad.load(each, input_shape=(2, 3))
 
 
 def test_astrocytes_do_not_fit_a_chip_that_can_not_multiply():
-    with pytest.raises(DoesNotFit, match="(?s)the network can't run on loihi1, .*--freeze-astrocytes, which fixes"):
+    with pytest.raises(
+        DoesNotFit, match="(?s)the network can't run on loihi1, .*--freeze-astrocytes, which fixes"
+    ):
         ad.compile(Hybrid(), "loihi1")
     assert ad.compile(Hybrid(), "loihi1", freeze_astrocytes=True).target == "loihi1"
 
@@ -184,5 +198,7 @@ def test_training_goes_on_after_a_save(tmp_path):
     before = [p.clone() for p in module.parameters()]
     ad.save(module, tmp_path / "model.pt", dt=1e-3, input_shape=(6,))
     assert module.training
-    assert all(torch.equal(a, b) and b.requires_grad for a, b in zip(before, module.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) and b.requires_grad for a, b in zip(before, module.parameters(), strict=True)
+    )
     assert next(module.parameters()).dtype == torch.float32

@@ -158,6 +158,10 @@ def estimate(
             "estimate counts events in a run (--input x.npz) or assumes a rate (--rate 0.1): give one"
         )
     if input_ is None:
+        if carry or samples:
+            raise InputError(
+                "--carry and --samples say how a run is made: give --input x.npz, or leave them out"
+            )
         result = estimate(program, rates=rate, steps=steps)
     else:
         x, _ = _stimulus(input_, samples)
@@ -297,7 +301,7 @@ def _stimulus(path: Path, samples: int | None) -> "tuple[Array, Array | None]":
 
 def _wanted(engine: str) -> tuple[str, int | None]:
     name, colon, limit = engine.partition(":")
-    if colon and not (limit.isdigit() and int(limit)):
+    if colon and not (limit.isdecimal() and int(limit)):
         raise InputError(
             f"--engine {engine}: after the colon stands how many samples to run, a positive number"
         )

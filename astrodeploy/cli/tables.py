@@ -219,7 +219,8 @@ def show_verification(verification: "Verification") -> None:
     table("distance between quantised and float, by cause", columns, causes)
     for layer, counts in d.bounded.items():
         say(f"{layer}: " + ", ".join(f"{count} values met {what}" for what, count in counts.items()))
-    say("equal" if verification.equal else "NOT EQUAL")
+    compared = "equal" if verification.equal else "NOT EQUAL"
+    say(compared if verification.comparisons else "NOT VERIFIED: no engine but the oracle ran")
 
 
 def _comparison(each: "Comparison") -> tuple[object, ...]:

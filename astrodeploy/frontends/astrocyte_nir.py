@@ -11,6 +11,7 @@
     encoder      settings of the rate encoder at the input, or null
     astrocytes   per astrocyte population: its settings, and whom it observes and modulates
     lags         connections of the core with a delay of their own
+    shapes       populations of more than one dimension, which are flat in the core
     modulated    layers whose weights before folding stand beside the string
     sha256       hash of all of the above and of the tensors
 """
@@ -26,6 +27,7 @@ import numpy as np
 from astrodeploy.errors import NirError
 from astrodeploy.ir import LIF, Astrocyte, Connection, CubaLIF, Graph, Population, RateEncoder
 from astrodeploy.ir.astrocytes import resting_gains
+from astrodeploy.ir.canonical import reshaped
 from astrodeploy.ir.nodes import Array
 from astrodeploy.ir.plain import fingerprint
 from astrodeploy.storage import json_text
@@ -63,6 +65,7 @@ def metadata(graph: Graph, core: Graph) -> dict[str, Any]:
         "encoder": None if encoder is None else {"steps": encoder.steps, "seed": encoder.seed},
         "astrocytes": astrocytes,
         "lags": {c.name: c.lag for c in core.connections if c.lag},
+        "shapes": {p.name: list(p.shape) for p in graph.populations if len(p.shape) > 1},
         "modulated": modulated,
     }
     text["sha256"] = _seal(text, tensors)
@@ -147,6 +150,8 @@ def restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any], wha
 
 def _restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any]) -> Graph:
     graph = core
+    for name, shape in data["shapes"].items():
+        graph = graph.with_population(reshaped(graph[name], tuple(int(n) for n in shape)))
     if data["encoder"] is not None:
         encoder = RateEncoder(int(data["encoder"]["steps"]), int(data["encoder"]["seed"]))
         graph = graph.with_population(replace(graph.input, node=encoder))

@@ -18,7 +18,7 @@ from astrodeploy.errors import NirError, UnsupportedError
 from astrodeploy.frontends import astrocyte_nir
 from astrodeploy.ir import LIF, Connection, CubaLIF, Graph, Input, Population, verify
 from astrodeploy.ir.astrocytes import without_astrocytes
-from astrodeploy.ir.canonical import canonical
+from astrodeploy.ir.canonical import canonical, flattened
 from astrodeploy.ir.nodes import Array, Node
 
 WEIGHTS = (nir.Linear, nir.Affine)
@@ -59,12 +59,16 @@ def read_nir(path: Path, dt: float | None = None) -> Graph:
 
 
 def to_nir(graph: Graph) -> nir.NIRGraph:
-    """The NIR document of a float Graph."""
-    core = canonical(without_astrocytes(graph))
+    """The NIR document of a float Graph. Raises NirError for a name that no file can keep."""
+    core = canonical(flattened(without_astrocytes(graph)))
     names = _Names(core)
     nodes: dict[str, nir.NIRNode] = {}
     edges: list[tuple[str, str]] = []
     for population in core.populations:
+        if population.name in ("", ".") or "/" in population.name:  # HDF5 reads names as paths
+            raise NirError(
+                f"NIR can't say the name {population.name!r}: a layer's name is not empty and has no slash"
+            )
         nodes[population.name] = _neurons_to_nir(population)
         biased = True  # the first connection carries the bias: there is no other place for one
         for connection in core.into(population.name):

@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ TORCH = str(Path(torch.__file__).parent)  # frames in there are not the user's
 
 @dataclass(frozen=True)
 class Spikes:
-    """A signal: the messages of a population."""
+    """A signal: the messages of a population; size 0 is the input's before something tells it."""
 
     population: str
     size: int
@@ -57,12 +58,33 @@ class _Builder:
     """Collects populations and connections while a module is walked."""
 
     dt: float
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int, ...] | None
+    input_node: Input | RateEncoder = field(default_factory=Input)
     populations: list[Population] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.populations.append(Population(INPUT, self.input_shape, Input()))
+    def size(self, signal: Spikes, wanted: int = 0) -> int:
+        """Neurons that send a signal; the input has as many as its first layer takes, unless it is given."""
+        if signal.population != INPUT:
+            return signal.size
+        if self.input_shape is None:
+            if not wanted:
+                raise InputError("the module has no Linear layer to tell its input's shape: give input_shape")
+            self.input_shape = (wanted,)
+        return prod(self.input_shape)
+
+    def current(self, signal: Spikes | Current, wanted: int = 0) -> Current:
+        """A signal as a current: spikes enter with weight 1."""
+        if isinstance(signal, Current):
+            return signal
+        size = self.size(signal, wanted)
+        return Current(((signal.population, np.eye(size)),), np.zeros(size))
+
+    def graph(self, output: str) -> Graph:
+        """What was collected."""
+        assert self.input_shape is not None, "a network without a layer is refused before"
+        start = Population(INPUT, self.input_shape, self.input_node)
+        return Graph(self.dt, (start, *self.populations), tuple(self.connections), output)
 
     def call(self, path: str, module: torch.nn.Module, signal: Any) -> tuple[Signal, _State] | Signal:
         """What a module makes of a signal."""
@@ -79,7 +101,7 @@ class _Builder:
 
     def add(self, population: Population, current: Current) -> Spikes:
         """A new population driven by a current."""
-        if any(p.name == population.name for p in self.populations):
+        if population.name in (INPUT, *(p.name for p in self.populations)):
             raise UnsupportedError(
                 f"{population.name} is used twice in one step, or two modules go by that name: give each use a "
                 "module and a name of its own"
@@ -98,18 +120,13 @@ def _merged(terms: tuple[tuple[str, Array], ...]) -> list[tuple[str, Array]]:
     return list(merged.items())
 
 
-def _as_current(path: str, signal: Spikes | Current) -> Current:
-    if isinstance(signal, Current):
-        return signal
-    return Current(((signal.population, np.eye(signal.size)),), np.zeros(signal.size))
-
-
 def _linear(builder: _Builder, path: str, module: torch.nn.Linear, signal: Spikes | Current) -> Signal:
     if isinstance(signal, Current):
         raise UnsupportedError(f"{path} is fed a current: put a layer of neurons between two Linear layers")
-    if signal.size != module.in_features:
+    size = builder.size(signal, module.in_features)
+    if size != module.in_features:
         raise InputError(
-            f"{path} takes {module.in_features} inputs, {signal.population} before it has {signal.size}"
+            f"{path} takes {module.in_features} inputs, {signal.population} before it has {size}"
         )
     weight = _numpy(module.weight)
     bias = np.zeros(len(weight)) if module.bias is None else _numpy(module.bias)
@@ -124,15 +141,14 @@ def _encoder(
 ) -> tuple[Signal, _State]:
     if not isinstance(signal, Spikes) or signal.population != INPUT:
         raise UnsupportedError(f"{path}: an encoder stands at the input, before everything else")
-    node = RateEncoder(steps=module.steps, seed=module.seed)
-    builder.populations[0] = Population(INPUT, builder.input_shape, node)
+    builder.input_node = RateEncoder(steps=module.steps, seed=module.seed)
     return signal, _State()
 
 
 def _cell(
     builder: _Builder, path: str, module: torch.nn.Module, signal: Spikes | Current
 ) -> tuple[Signal, _State]:
-    current = _as_current(path, signal)
+    current = builder.current(signal)
     size = len(current.bias)
     node = node_of(path, module, size, current.bias, builder.dt)
     return builder.add(Population(layer_name(path), (size,), node), current), _State()
@@ -141,7 +157,7 @@ def _cell(
 def _astrocyte_layer(
     builder: _Builder, path: str, module: AstrocyteLayer, signal: Spikes | Current
 ) -> tuple[Signal, _State]:
-    current = _as_current(path, signal)
+    current = builder.current(signal, module.neurons)
     if len(current.bias) != module.neurons:
         raise InputError(f"{path} has {module.neurons} neurons, its input has {len(current.bias)}")
     node = node_of(f"{path}.cell", module.cell, module.neurons, current.bias, builder.dt)
@@ -210,15 +226,15 @@ def graph_of(
     Raises UnsupportedError (a module or operation that can't be compiled, with its path) or InputError.
     """
     dt = _dt(module) if dt is None else dt
-    builder = _Builder(dt, _input_shape(module) if input_shape is None else tuple(input_shape))
-    start = Spikes(INPUT, builder.populations[0].size)
+    builder = _Builder(dt, None if input_shape is None else tuple(input_shape))
+    start = Spikes(INPUT, 0)
     if isinstance(module, SequentialState):
         end, _ = _container(builder, "", module, start)
     else:
         end = _walk_traced(builder, module, start)
     if not isinstance(end, Spikes) or end.population == INPUT:
         raise UnsupportedError("the output of the network must be the spikes of a layer of neurons")
-    return Graph(dt, tuple(builder.populations), tuple(builder.connections), end.population)
+    return builder.graph(end.population)
 
 
 def _dt(module: torch.nn.Module) -> float:
@@ -226,13 +242,6 @@ def _dt(module: torch.nn.Module) -> float:
     if len(found) > 1:
         raise InputError(f"the module's cells have the time steps {sorted(found)}: train them with one dt")
     return found.pop() if found else 1.0  # a module without cells is refused for that, whatever its dt
-
-
-def _input_shape(module: torch.nn.Module) -> tuple[int, ...]:
-    first = next((m for m in module.modules() if isinstance(m, torch.nn.Linear)), None)
-    if first is None:
-        raise InputError("the module has no Linear layer to tell its input's shape: give input_shape")
-    return (first.in_features,)
 
 
 class _Tracer(fx.Tracer):
@@ -266,7 +275,7 @@ def _walk_traced(builder: _Builder, module: torch.nn.Module, start: Signal) -> S
             end: Signal = result[0] if isinstance(result, tuple) else result
             return end
         else:
-            values[node] = _operation(node, [_value(values, a) for a in node.args])
+            values[node] = _operation(builder, node, [_value(values, a) for a in node.args])
     raise InputError("the module's forward returns nothing")
 
 
@@ -278,7 +287,7 @@ def _value(values: dict[fx.Node, Any], argument: Any) -> Any:
     return argument
 
 
-def _operation(node: fx.Node, arguments: list[Any]) -> Any:
+def _operation(builder: _Builder, node: fx.Node, arguments: list[Any]) -> Any:
     """Sums of currents and indexing are understood; nothing else is."""
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
     first = arguments[0] if arguments else None
@@ -290,7 +299,7 @@ def _operation(node: fx.Node, arguments: list[Any]) -> Any:
     if name == "getattr" and isinstance(first, _State):
         return first
     if name == "add" and all(isinstance(a, Spikes | Current) for a in arguments[:2]):
-        left, right = (_as_current("a sum", a) for a in arguments[:2])
+        left, right = (builder.current(a) for a in arguments[:2])
         if len(left.bias) != len(right.bias):
             raise InputError(f"a sum adds {len(left.bias)} and {len(right.bias)} values")
         return left + right

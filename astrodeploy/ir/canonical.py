@@ -26,6 +26,18 @@ def canonical(graph: Graph) -> Graph:
     )
 
 
+def flattened(graph: Graph) -> Graph:
+    """The same network with one dimension a population."""
+    populations = tuple(reshaped(p, (p.size,)) for p in graph.populations)
+    return replace(graph, populations=populations)
+
+
+def reshaped(population: Population, shape: tuple[int, ...]) -> Population:
+    """The same neurons in another shape of the same size."""
+    arrays = {k: a.reshape(shape) for k, a in population.node.arrays().items() if a.size == population.size}
+    return replace(population, shape=shape, node=replace(population.node, **arrays))  # type: ignore[type-var]
+
+
 def _spread(population: Population) -> Node:
     wide = {
         name: np.broadcast_to(array, population.shape) if array.size == 1 else array

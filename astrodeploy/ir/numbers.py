@@ -13,6 +13,7 @@ WEIGHT = Range.signed(8)
 WEIGHT_MAX = WEIGHT.high
 BIAS_MANTISSA = Range(-4096, 4095)
 BIAS_EXPONENT_MAX = 7
+BIAS_MAX = BIAS_MANTISSA.high << BIAS_EXPONENT_MAX
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def bias_format(bias: Rounded) -> Rounded:
 
 
 def mantissa_and_shift(value: float, mantissa: Range, shift: Range, name: str) -> tuple[int, int]:
-    """Integers m, s of the given ranges with m / 2**s nearest to a positive value, m as large as fits.
+    """Integers m, s of the given ranges with m / 2**s nearest to a value of at least 0, m as large as fits.
 
     Raises UnsupportedError where the value is too large, or so small that m would be 0.
     """

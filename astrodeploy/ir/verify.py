@@ -7,6 +7,7 @@ from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.nodes import LIF, Array, Astrocyte, Compartments, CubaLIF, Input, RateEncoder
 
+SINGLE_PRECISION = 1e-6  # time constants are the inverses of a float32
 PORTS: dict[type, tuple[str, ...]] = {
     Input: (),
     RateEncoder: (),
@@ -72,7 +73,7 @@ def _node(population: Population, dt: float) -> list[str]:
     if isinstance(node, LIF | CubaLIF):
         taus = {"tau": node.tau} | ({"tau_syn": node.tau_syn} if isinstance(node, CubaLIF) else {})
         for key, tau in taus.items():
-            if np.any(tau < dt * (1 - 1e-9)):
+            if np.any(tau < dt * (1 - SINGLE_PRECISION)):
                 findings.append(
                     f"{name}.{key} is {tau.min():g} s, shorter than dt = {dt:g} s: choose a smaller dt"
                 )

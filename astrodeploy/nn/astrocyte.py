@@ -85,9 +85,12 @@ class AstrocyteLayer(torch.nn.Module):
                 f'target must be "mean" or a number of spikes per neuron and step, not {target!r}'
             )
         self.cell, self.neurons, self.domain, self.period = cell, neurons, domain, period
-        self.decay = period * float(cell.dt) / tau  # type: ignore[arg-type]
-        if not 0 < self.decay <= 1:
-            raise ValueError(f"tau must be at least period * dt = {period * float(cell.dt):g} s, not {tau:g}")  # type: ignore[arg-type]
+        window = period * float(cell.dt)  # type: ignore[arg-type]
+        if period < 1:
+            raise ValueError(f"period must be at least 1 step, not {period}")
+        if window > tau * (1 + 1e-9):
+            raise ValueError(f"tau must be at least period * dt = {window:g} s, not {tau:g}")
+        self.decay = min(1.0, window / tau)
         self.rate = rate
         self.low, self.high = log2(gain_range[0]), log2(gain_range[1])
         self.set_point = 0.0 if isinstance(target, str) else float(target)

@@ -21,7 +21,16 @@ from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import LIF, Astrocyte, Compartments, Connection, CubaLIF, Graph, Population
 from astrodeploy.ir.astrocytes import resting_gains
 from astrodeploy.ir.nodes import Array, FloatArray, IntArray
-from astrodeploy.ir.numbers import DECAY, WEIGHT, WEIGHT_MAX, Fixed, Rounded, bias_format, mantissa_and_shift
+from astrodeploy.ir.numbers import (
+    BIAS_MAX,
+    DECAY,
+    WEIGHT,
+    WEIGHT_MAX,
+    Fixed,
+    Rounded,
+    bias_format,
+    mantissa_and_shift,
+)
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.program import Note
 
@@ -79,12 +88,14 @@ class _Membrane:
     modulated_bias: FloatArray
 
 
-def _membrane(name: str, node: LIF | CubaLIF, dt: float) -> _Membrane:
+def _membrane(name: str, node: LIF | CubaLIF, dt: float, modulated: bool) -> _Membrane:
     flat = {key: array.reshape(-1) for key, array in node.arrays().items()}
     k = dt / flat["tau"]
     factor = k * flat["r"]
     du = DECAY.round(np.ones_like(k), f"{name}.du")
-    modulated_bias = factor * flat["bias"]
+    bias, modulated_bias = k * (flat["v_leak"] - flat["v_reset"]), factor * flat["bias"]
+    if not modulated:
+        bias, modulated_bias = bias + modulated_bias, np.zeros_like(k)
     if isinstance(node, CubaLIF):
         if np.any(flat["bias"]):
             raise UnsupportedError(
@@ -99,15 +110,15 @@ def _membrane(name: str, node: LIF | CubaLIF, dt: float) -> _Membrane:
         du=du,
         threshold=flat["v_threshold"] - flat["v_reset"],
         rest=flat["v_leak"] - flat["v_reset"],
-        bias=k * (flat["v_leak"] - flat["v_reset"]),
+        bias=bias,
         modulated_bias=modulated_bias,
     )
 
 
 def _neurons(graph: Graph, population: Population, node: LIF | CubaLIF, chip: Chip) -> _Part:
     name = population.name
-    membrane = _membrane(name, node, graph.dt)
     gains = resting_gains(graph).get(name)
+    membrane = _membrane(name, node, graph.dt, gains is not None)
     synapses = [c for c in graph.into(name) if c.port == "current"]
     weights = [membrane.factor[:, None] * c.weight for c in synapses]
     bits = min(WEIGHT.bits, chip.widths.weight_bits.value)
@@ -129,11 +140,6 @@ def _neurons(graph: Graph, population: Population, node: LIF | CubaLIF, chip: Ch
     initial = {"u": np.zeros(population.size), "v": membrane.rest * scale}
     if gains is not None:
         initial["gain"] = gains * GAIN_UNITY
-    elif np.any(membrane.modulated_bias):
-        whole = Fixed(kind.parameters["bias"], scale).round(
-            membrane.bias + membrane.modulated_bias, f"{name}.bias"
-        )
-        rounded["bias"] = bias_format(whole)
     compartments = Compartments(
         kind=kind,
         parameters={key: rounded[key].integers for key in kind.parameters},
@@ -162,6 +168,8 @@ def _scale(
 ) -> float:
     """Integers per 1.0 of v: the largest that keeps every accumulator whole, with all bits of weight used.
 
+    The threshold leaves HEADROOM, and every bias fits its format.
+
     Worst case: in every step, all inputs of one sign are active, at the largest gain. Where the least
     exponent of weights is too large for that, fewer bits are used.
     """
@@ -174,6 +182,8 @@ def _scale(
         raise UnsupportedError(f"{name}.tau_syn is longer than 8192 steps: its decay rounds to none at all")
     memory = float((4096 / membrane.du.integers).max())
     headroom = float((STATE_MAX + 1) / HEADROOM / membrane.threshold.max())
+    if biased := float(np.abs([membrane.bias, membrane.modulated_bias]).max()):
+        headroom = min(headroom, BIAS_MAX / biased)
     floors = len(weights) << ALIGNMENT  # every connection's arrival is rounded down
     arriving = min(accumulator, (1 << (STATE_BITS - 1)) / (gain * memory)) - floors
     # rounding may make every weight larger by half a unit
@@ -200,6 +210,11 @@ def _synapses(
     largest = float(np.abs(target).max(initial=0.0))
     exponent = max(EXPONENTS.low, ceil(log2(largest / allowed.high) - 1e-9)) if largest else 0
     rounded = Fixed(allowed, 2.0**-exponent).round(target, connection.name)
+    if largest and rounded.zeroed == 1:
+        raise UnsupportedError(
+            f"{connection.name}: all its weights round to 0 on the chip, beside the thresholds, biases and other "
+            f"weights of {connection.target}: leave it out, or rescale the layer"
+        )
     note = Note(
         connection.name,
         f"weights are {allowed.bits}-bit integers times 2^{exponent}; rounding moves one by at most "
@@ -247,14 +262,19 @@ def _astrocytes(graph: Graph, population: Population, node: Astrocyte) -> _Part:
     name, kind = population.name, KINDS["astrocyte"]
     (pool,) = graph.into(name)
     per_count = node.decay * 2.0**TRACE_BITS / node.period  # trace for a count of one, at weights of one
-    whole, factors, error = _pool(pool.weight, per_count / kind.parameters["drive"].high)
+    most = STATE_MAX / node.period if node.set_point else 0.0
+    whole, factors, error = _pool(name, pool.weight, per_count / kind.parameters["drive"].high, most)
     window = node.period * factors  # integer counts that make a drive of 1.0
+    set_point = Fixed(kind.parameters["set_point"], 1.0).round(node.set_point * window, f"{name}.set_point")
+    trace_decay = DECAY.round(np.full(population.size, node.decay), f"{name}.trace_decay")
+    if node.decay and not trace_decay.integers[0]:
+        raise UnsupportedError(f"{name}.tau is longer than 8192 periods: its decay rounds to none at all")
     drives = [_factor(name, "drive", per_count / each) for each in factors]
     rate = _factor(name, "rate", node.rate * 2.0 ** (LOG_BITS - TRACE_BITS))
     everywhere = partial(np.full, population.size)
     parameters = {
-        "set_point": np.rint(node.set_point * window),
-        "trace_decay": DECAY.round(everywhere(node.decay), f"{name}.trace_decay").integers,
+        "set_point": set_point.integers,
+        "trace_decay": trace_decay.integers,
         "drive": np.array([m for m, _ in drives]),
         "drive_shift": np.array([s for _, s in drives]),
         "rate": everywhere(rate[0]),
@@ -273,12 +293,14 @@ def _astrocytes(graph: Graph, population: Population, node: Astrocyte) -> _Part:
         period=node.period,
         units={"trace": 2.0**TRACE_BITS, "log_gain": 2.0**LOG_BITS},
     )
+    errors = {"set_point": set_point.worst, "trace_decay": trace_decay.worst}
+    told = ", ".join(f"{key} by {worst:.2g} of its value" for key, worst in errors.items() if worst)
     note = Note(
         name,
         f"updated every {node.period} steps; gains from {2**node.low:g} to {2**node.high:g} in "
-        f"{GAIN.bits} bits, 1.0 is {GAIN_UNITY}; pool weights are "
-        + ("exact" if error < 1e-12 else f"rounded by at most {error:.2%} of the largest"),
-        {"largest pool weight error": error},
+        f"{GAIN.bits} bits, 1.0 is {GAIN_UNITY}; rounded: {told or 'nothing'}; pool weights are "
+        + ("exact" if error < 1e-12 else f"rounded by at most {error:.2%} of the largest, their sums kept"),
+        {"largest pool weight error": error} | errors,
     )
     return _Part(replace(population, node=compartments), (replace(pool, weight=whole),), (note,))
 
@@ -288,22 +310,29 @@ def _factor(name: str, what: str, value: float) -> tuple[int, int]:
     return mantissa_and_shift(value, parameters[what], parameters[f"{what}_shift"], f"{name}.{what}")
 
 
-def _pool(weight: Array, least_factor: float) -> tuple[Array, FloatArray, float]:
+def _pool(name: str, weight: Array, least_factor: float, most: float) -> tuple[Array, FloatArray, float]:
     """Pool weights as int8, the integer that makes 1.0 in each row, and the largest relative error.
 
     Rows whose weights are multiples of their least one are exact; they are multiplied further where
-    the factor would be too small.
+    the factor would be too small, or as far as a step then counts no more than `most`. All others are
+    rounded so that the sum over any stretch of a row is kept: in a layer of thousands, where a
+    neuron's share of the mean is less than 1, some neurons stand for all.
     """
     magnitude = np.abs(weight)
     least = np.where(magnitude > 0, magnitude, np.inf).min(1)
     largest = magnitude.max(1)
     if not np.all(np.isfinite(least)):
-        raise UnsupportedError("an astrocyte's pool is empty: every domain must observe some neurons")
+        raise UnsupportedError(
+            f"{name} observes nothing: a domain is empty, or is the whole layer with its own mean as target; "
+            "give more domains, or a number of spikes per neuron and step as target"
+        )
     multiples = weight / least[:, None]
     exact = np.all(np.abs(multiples - np.rint(multiples)) < 1e-9, 1) & (largest <= WEIGHT_MAX * least)
     room = np.floor(WEIGHT_MAX * least / largest + 1e-9)
-    multiple = np.clip(np.ceil(least_factor * least), 1, np.maximum(room, 1))
+    finest = np.floor(most * least / magnitude.sum(1))
+    multiple = np.clip(np.maximum(np.ceil(least_factor * least), finest), 1, np.maximum(room, 1))
     factors = np.where(exact, multiple / least, WEIGHT_MAX / largest)
     scaled = weight * factors[:, None]
-    whole = np.rint(scaled)
+    whole = np.diff(np.floor(np.cumsum(scaled, 1) + 0.5), prepend=0)
+    whole = np.clip(whole, -WEIGHT_MAX, WEIGHT_MAX)  # a sum's last bit may be wrong
     return whole.astype(np.int8), factors, float(np.abs(whole - scaled).max() / np.abs(scaled).max())

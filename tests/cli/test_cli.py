@@ -75,7 +75,17 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stdout.endswith("heavy: []\n")
-    for command in ("compile", "run", "verify", "estimate", "report", "inspect", "export", "targets", "doctor"):
+    for command in (
+        "compile",
+        "run",
+        "verify",
+        "estimate",
+        "report",
+        "inspect",
+        "export",
+        "targets",
+        "doctor",
+    ):
         assert f"  {command} " in done.stdout
 
 
@@ -141,13 +151,26 @@ def test_run_compares_engines_and_limits_samples(cli, folder):
 
 
 def test_run_as_a_stream_and_writes_a_trace(cli, folder):
-    given = ("--engine", "oracle", "--carry", "astrocytes", "--samples", "3", "--steps", "9", "-o", "run.trace")
+    given = (
+        "--engine",
+        "oracle",
+        "--carry",
+        "astrocytes",
+        "--samples",
+        "3",
+        "--steps",
+        "9",
+        "-o",
+        "run.trace",
+    )
     code, out, _ = cli("run", folder / "hybrid.astro", "--input", folder / "values.npz", *given)
     assert code == 0
     assert "wrote run.trace" in out
     assert "one stream, astrocytes carried" in out
     trace = ad.Trace.load("run.trace")
-    expected = ad.compile(Hybrid()).run(values(samples=5)[:3], engine="oracle", steps=9, carry=("astrocytes",))
+    expected = ad.compile(Hybrid()).run(
+        values(samples=5)[:3], engine="oracle", steps=9, carry=("astrocytes",)
+    )
     assert (trace.stream, trace.steps) == (True, 9)
     assert np.array_equal(trace.outputs, expected.outputs)
 
@@ -189,10 +212,9 @@ def test_verify_ends_with_1_where_engines_differ(cli, folder, monkeypatch):
     assert json.loads(out)["first_divergence"]["step"] == 7
 
 
-def test_verify_with_one_engine_alone_does_not_hold(cli, folder):
-    code, out, _ = cli("verify", folder / "chain.astro", "--input", folder / "spikes.npz", "--engines", "oracle")
-    assert code == 1
-    assert out.splitlines()[-1] == "NOT EQUAL"
+def test_verify_needs_something_to_compare(cli, folder):
+    given = ("--input", folder / "spikes.npz", "--engines", "oracle")
+    refused(cli("verify", folder / "chain.astro", *given), "name fast or lava too, not only oracle")
 
 
 def test_verify_tells_which_engine_could_not_run(cli, folder, monkeypatch):
@@ -200,7 +222,9 @@ def test_verify_tells_which_engine_could_not_run(cli, folder, monkeypatch):
         raise EngineError("no such chip here")
 
     monkeypatch.setattr("astrodeploy.engines.fast.fast", missing)
-    code, out, _ = cli("verify", folder / "chain.astro", "--input", folder / "spikes.npz", "--engines", "fast")
+    code, out, _ = cli(
+        "verify", folder / "chain.astro", "--input", folder / "spikes.npz", "--engines", "fast"
+    )
     assert code == 1
     assert "not run: fast: no such chip here" in out
 
@@ -227,7 +251,13 @@ def test_report(cli, folder):
 def test_inspect_a_program_a_checkpoint_and_a_nir_file(cli, folder):
     code, out, _ = cli("inspect", folder / "hybrid.astro")
     assert code == 0
-    for text in ("graph dt=0.001s", "kind modulated_lif", "kind astrocyte", "at the end of every window", "tick table"):
+    for text in (
+        "graph dt=0.001s",
+        "kind modulated_lif",
+        "kind astrocyte",
+        "at the end of every window",
+        "tick table",
+    ):
         assert text in out
     code, out, _ = cli("inspect", folder / "hybrid.pt")
     assert (code, out) == (0, ad.load(Hybrid()).text())
@@ -236,14 +266,25 @@ def test_inspect_a_program_a_checkpoint_and_a_nir_file(cli, folder):
     for source in (folder / "hybrid.astro", folder / "hybrid.pt", "a.nir"):
         code, out, err = cli("inspect", source, "--json")
         assert (code, err) == (0, "")
-        assert [each["name"] for each in json.loads(out)["layers"]] == ["input", "hidden", "hidden_astrocytes", "readout"]
+        assert [each["name"] for each in json.loads(out)["layers"]] == [
+            "input",
+            "hidden",
+            "hidden_astrocytes",
+            "readout",
+        ]
 
 
 def test_the_tick_table_says_when_each_population_acts(cli, folder):
-    ticks = {row["layer"]: row for row in json.loads(cli("inspect", folder / "hybrid.astro", "--json")[1])["ticks"]}
+    ticks = {
+        row["layer"]: row for row in json.loads(cli("inspect", folder / "hybrid.astro", "--json")[1])["ticks"]
+    }
     assert ticks["hidden_astrocytes"]["period"] == 8
     assert ticks["hidden"]["delays in"] == {"input.current": 1, "hidden_astrocytes.modulation": 1}
-    assert (ticks["readout"]["depth"], ticks["readout"]["window starts"], ticks["readout"]["period"]) == (2, 2, 1)
+    assert (ticks["readout"]["depth"], ticks["readout"]["window starts"], ticks["readout"]["period"]) == (
+        2,
+        2,
+        1,
+    )
 
 
 def test_export(cli, folder):
@@ -400,8 +441,12 @@ def networks(monkeypatch, tmp_path):
     ("name", "given", "message"),
     [
         ("recurrent", (), r"block\.rnn is a torch GRU, which is not supported; supported are Linear"),
-        ("over_time", (), r"OverTime loops over time or branches on data \(networks_of_mine.py, line 24: for t in"),
-        ("product", (), r"the operation 'mul' \(networks_of_mine.py, line 34\) is not supported"),
+        (
+            "over_time",
+            (),
+            r"OverTime loops over time or branches on data \(networks_of_mine.py, line 26: for t in",
+        ),
+        ("product", (), r"the operation 'mul' \(networks_of_mine.py, line 36\) is not supported"),
         ("twice", (), "cell is used twice in one step"),
         ("mismatch", (), "hidden has parameters for 3 neurons, its input has 5"),
         ("nan", (), "classify.weight holds NaN or infinite values"),
@@ -426,7 +471,10 @@ def test_a_network_that_does_not_fit_ends_with_1_and_offers_what_helps(cli, fold
 
 
 def test_a_checkpoint_has_its_own_time_step(cli, folder):
-    refused(cli("compile", folder / "chain.pt", "--dt", "2e-3"), r"trained with dt = 0.001 s, asked for is 0.002 s")
+    refused(
+        cli("compile", folder / "chain.pt", "--dt", "2e-3"),
+        r"trained with dt = 0.001 s, asked for is 0.002 s",
+    )
 
 
 def test_a_plain_nir_file_asks_for_dt(cli, tmp_path):
@@ -435,7 +483,10 @@ def test_a_plain_nir_file_asks_for_dt(cli, tmp_path):
     document = to_nir(ad.load(Chain()))
     document.metadata = {}
     nir.write(tmp_path / "plain.nir", document)
-    refused(cli("compile", tmp_path / "plain.nir", "-o", "net.astro"), r"does not say its time step: give it with --dt")
+    refused(
+        cli("compile", tmp_path / "plain.nir", "-o", "net.astro"),
+        r"does not say its time step: give it with --dt",
+    )
     assert cli("compile", tmp_path / "plain.nir", "--dt", "1e-3", "-o", "net.astro")[0] == 0
 
 
@@ -452,15 +503,30 @@ def test_a_plain_nir_file_asks_for_dt(cli, tmp_path):
         (("estimate", "CHAIN", "--rate", "0.1", "--input", "SPIKES"), "give one"),
         (("report", "none.astro"), "none.astro is no Program"),
         (("report", "CHAIN", "--engines", "fast"), "--engines verifies a run: give it samples with --input"),
-        (("run", "CHAIN", "--input", "SPIKES", "--engine", "gpu"), "there is no engine 'gpu'; there are fast"),
-        (("run", "CHAIN", "--input", "SPIKES", "--engine", "oracle:0"), "after the colon stands how many samples"),
-        (("run", "CHAIN", "--input", "SPIKES", "--engine", "oracle:x"), "after the colon stands how many samples"),
+        (
+            ("run", "CHAIN", "--input", "SPIKES", "--engine", "gpu"),
+            "there is no engine 'gpu'; there are fast",
+        ),
+        (
+            ("run", "CHAIN", "--input", "SPIKES", "--engine", "oracle:0"),
+            "after the colon stands how many samples",
+        ),
+        (
+            ("run", "CHAIN", "--input", "SPIKES", "--engine", "oracle:x"),
+            "after the colon stands how many samples",
+        ),
         (("run", "CHAIN", "--input", "SPIKES", "--carry", "dendrites"), "what can be carried is astrocytes"),
         (("run", "CHAIN", "--input", "SPIKES", "--steps", "3"), "the stimulus has 20 steps, asked for are 3"),
         (("run", "CHAIN", "--input", "VALUES"), r"has shape \(5, 6\), needed is \(batch, steps, 6\)"),
         (("run", "HYBRID", "--input", "SPIKES"), r"has shape \(5, 20, 6\), needed is \(batch, 6\)"),
-        (("run", "CHAIN", "--input", "SPIKES", "--engine", "fast", "--engine", "oracle", "-o", "t"), "one Trace can be"),
-        (("verify", "CHAIN", "--input", "SPIKES", "--engines", "reference"), "verify compares oracle, fast, lava"),
+        (
+            ("run", "CHAIN", "--input", "SPIKES", "--engine", "fast", "--engine", "oracle", "-o", "t"),
+            "one Trace can be",
+        ),
+        (
+            ("verify", "CHAIN", "--input", "SPIKES", "--engines", "reference"),
+            "verify compares oracle, fast, lava",
+        ),
     ],
 )
 def test_wrong_use(arguments, message, cli, folder):
@@ -570,5 +636,7 @@ def test_a_program_is_replaced_and_a_changed_one_refused(cli, folder):
     for command in ("run", "verify", "estimate", "report"):
         code, out, err = cli(command, "net.astro", "--input", folder / "values.npz")
         assert (code, out) == (2, "")
-        assert re.search(r"tensors.safetensors was\s+changed after it was written: make the Program anew", err)
+        assert re.search(
+            r"tensors.safetensors was\s+changed after it was written: make the Program anew", err
+        )
     assert cli("inspect", "net.astro")[0] == 2

@@ -139,6 +139,21 @@ def test_the_input_shape_is_that_of_the_first_linear_or_what_is_given():
     assert load(module, input_shape=(3, 2)).input.shape == (3, 2)
 
 
+def test_the_first_linear_is_the_one_that_the_input_meets():
+    """However its modules are ordered, and with a layer of astrocytes before any Linear."""
+
+    def step(m, x, state):
+        z, _ = m.first(m.fc(x))
+        return m.cell(m.deep(z), state)
+
+    modules = {"deep": linear(4, 3, 1), "fc": linear(6, 4, 0), "cell": box()}
+    first = AstrocyteLayer(box(), 4, domain=2)
+    module = Net(lambda m, x, s: m.first(x, s), first=first)
+    assert load(module).input.shape == (4,)
+    forgetful = Net(step, **modules, first=box(tau_mem_inv=1e3))
+    assert load(forgetful).input.shape == (6,)
+
+
 def test_a_cell_fed_by_the_input_itself():
     module = Net(lambda m, x, s: m.cell(x, s), cell=box())
     refused(module, "has no Linear layer to tell its input's shape: give input_shape", InputError)

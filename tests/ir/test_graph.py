@@ -249,7 +249,8 @@ def integer():
             "x -> p.current: weights on the chip are int8, not float64",
         ),
         (lambda g: with_first(g, exponent=33), "x -> p.current: the exponent 33 lies outside -32..32"),
-        (lambda g: with_first(g, exponent=20),
+        (
+            lambda g: with_first(g, exponent=20),
             "p.current may receive 0..2097152 in one step, its accumulator holds",
         ),
         (lambda g: with_first(g, port="modulation"), "p has the ports ('current',)"),

@@ -74,12 +74,12 @@ graph dt=0.001s output=deep
   x: Input[2] depth=0
   deep: modulated_lif[3] depth=1 du=4096 dv=410 threshold=27093 bias=-43344 modulated_bias=21672 v0=-433493 gain0=128..512#3ad84f78
   out: lif[2] depth=2 du=1024 dv=410 threshold=20320 bias=0
-  astro: astrocyte[2] depth=1 set_point=4 trace_decay=205 drive=3277 drive_shift=0 rate=3072 rate_shift=14 log_gain_low=-131072 log_gain_high=131072 log_gain0=-65536..65536#10bf6e2f period=4
+  astro: astrocyte[2] depth=1 set_point=127..254#db109daf trace_decay=205 drive=3303 drive_shift=5..6#d9c0a65b rate=3072 rate_shift=14 log_gain_low=-131072 log_gain_high=131072 log_gain0=-65536..65536#10bf6e2f period=4
   x -> deep.current: int8[3x2] -85..127#5dfcb7b1 *2^7 lag=0 delay=1
   astro -> deep.modulation: int8[3x2] 0..1#4be4656d lag=1 delay=1
   x -> out.current: int8[2x2] 0..127#efe31a95 *2^4 lag=0 delay=2
   deep -> out.current: int8[2x3] -127..127#4bb0ad5f *2^4 lag=0 delay=1
-  deep -> astro.activity: int8[2x3] -4..0#864f2991 lag=1 delay=1
+  deep -> astro.activity: int8[2x3] -127..0#6408bda7 lag=1 delay=1
 """
 
 
