@@ -40,7 +40,7 @@ def encode_rate(values: npt.NDArray[np.generic], steps: int, seed: int) -> npt.N
         raise StimulusError("the values to encode hold NaN or infinity; the rate encoder takes 0..1")
     if flat.size and (flat.min() < 0 or flat.max() > 1):
         raise StimulusError(
-            f"the values to encode lie in {flat.min():g}..{flat.max():g}; "
+            f"the values to encode lie in {flat.min():.9g}..{flat.max():.9g}; "
             "the rate encoder takes 0..1: scale them first"
         )
     return (flat[:, None, :] > thresholds(seed, steps, flat.shape[1])[None]).astype(np.uint8)

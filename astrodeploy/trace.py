@@ -23,7 +23,9 @@ class Trace:
     """Spikes, probed states, outputs and event counts of one run.
 
     spikes   layer -> integers (batch, steps, *layer shape), on the program's clock: a layer of depth
-             k answers x[b, t] at [b, t + k]. A graded layer (astrocytes) holds its messages.
+             k answers x[b, t] at [b, t + k]. A graded layer (astrocytes) holds its messages. Before its
+             step k a layer of the chip runs too (a bias may make it fire) and then starts anew; the
+             float engines are silent there.
     states   (layer, state) -> (batch, steps, *layer shape), after each step
     outputs  (batch, *output shape): the read-out, spike counts of the output layer over its window
     events   what happened, per core and step, summed over the batch: name -> (cores, steps)

@@ -1,4 +1,4 @@
-"""What a first review found: each of these was wrong once."""
+"""Edge cases, each of which was wrong once."""
 
 import sys
 

@@ -14,6 +14,7 @@ from astrodeploy.arithmetic import dropped, resets, ticks
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.ir import LIF, Astrocyte, Connection, CubaLIF, Graph, Population
+from astrodeploy.ir.astrocytes import resting_gains
 from astrodeploy.ir.nodes import Array, FloatArray
 
 INTEGRATORS = ("euler", "exponential")
@@ -88,17 +89,6 @@ def evaluation_order(graph: Graph) -> list[str]:
     return [name for name in order if not graph[name].is_input]
 
 
-def resting_gain(population: Population, graph: Graph) -> FloatArray:
-    """The gain (size,) that a population keeps while its astrocytes rest; 1 for a neuron without one."""
-    gain = np.zeros(population.size)
-    for each in graph.into(population.name):
-        node = graph[each.source].node
-        if each.port == "modulation" and isinstance(node, Astrocyte):
-            resting = np.exp2(flat(node.log_gain, graph[each.source].size))
-            gain += np.asarray(each.weight, np.float64) @ resting
-    return np.where(gain == 0, 1.0, gain)
-
-
 def flat(array: Array, size: int) -> FloatArray:
     """A parameter, scalar or of the population's shape, as float64 (size,)."""
     return np.broadcast_to(array.ravel(), (size,)).astype(np.float64)
@@ -168,7 +158,7 @@ class _Neurons(_Group):
         if self.has_synapse:
             self.k_syn = graph.dt / self.parameters["tau_syn"]
         self.integrate = self._exponential if integrator == "exponential" else self._euler
-        self.gain = np.tile(resting_gain(population, graph), (rows, 1))
+        self.gain = np.tile(resting_gains(graph).get(population.name, np.ones(self.size)), (rows, 1))
         self.u = np.zeros((rows, self.size))
         self.reset("fast")
 

@@ -53,10 +53,16 @@ def _structure(graph: Graph) -> list[str]:
     }
     called = list(kinds.values())
     findings += [f"two kinds are called {n!r}" for n in sorted(set(called)) if called.count(n) > 1]
+    modulated = [c.target for c in graph.connections if c.port == "modulation" and _is_float(graph, c.target)]
+    findings += [f"{n} has two gains: give it one" for n in sorted(set(modulated)) if modulated.count(n) > 1]
     for p in graph.populations:
         if not p.shape or any(n < 1 for n in p.shape):
             findings.append(f"{p.name} has the empty shape {p.shape}")
     return findings
+
+
+def _is_float(graph: Graph, name: str) -> bool:
+    return any(p.name == name and not isinstance(p.node, Compartments) for p in graph.populations)
 
 
 def _node(population: Population, dt: float) -> list[str]:
@@ -79,6 +85,8 @@ def _node(population: Population, dt: float) -> list[str]:
                 )
         if np.any(node.v_threshold <= node.v_reset):
             findings.append(f"{name} resets to {node.v_reset.max():g}, not below its threshold")
+    if isinstance(node, RateEncoder) and not 0 <= node.seed < 1 << 32:
+        findings.append(f"{name}.seed must lie in 0..2**32 - 1, not {node.seed}")
     if isinstance(node, RateEncoder) and node.steps < 1:
         findings.append(f"{name} must present a sample for at least 1 step, not {node.steps}")
     if isinstance(node, Astrocyte):

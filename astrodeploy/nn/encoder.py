@@ -8,7 +8,7 @@ from astrodeploy.encoders import thresholds
 class RateEncoder(torch.nn.Module):
     """Values in 0..1 become spikes with a seed: the same ones in torch, Graph and Program.
 
-    steps: how long one sample is shown, in steps. seed: any integer of 32 bits.
+    steps: how long one sample is shown, in steps. seed: 0..2**32 - 1.
     forward(values, state) takes values (batch, *shape), and the number of steps so far as its state
     (None: a sample begins); it returns spikes of the values' shape and type.
     """
@@ -17,6 +17,8 @@ class RateEncoder(torch.nn.Module):
         super().__init__()
         if steps < 1:
             raise ValueError(f"steps must be at least 1, not {steps}")
+        if not 0 <= seed < 1 << 32:
+            raise ValueError(f"seed must lie in 0..2**32 - 1, not {seed}")
         self.steps, self.seed = steps, seed
         self._cached = torch.empty(0, 0)
 

@@ -18,9 +18,10 @@ from float_networks import (
 )
 
 from astrodeploy.engines.recording import Job
-from astrodeploy.engines.reference import evaluation_order, reference, resting_gain, simulate
+from astrodeploy.engines.reference import evaluation_order, reference, simulate
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.ir import Population
+from astrodeploy.ir.astrocytes import resting_gains
 
 
 def layer(node, weight):
@@ -125,7 +126,7 @@ def test_the_gain_at_rest_is_the_astrocytes_and_1_without_one():
     astro, *loop = gain_control("n", np.array([0, 1, 1]), astrocyte([1.0, -1.0]), mean=False)
     loop[1] = edge("astro", "n", [[1, 0], [0, 1], [0, 0]], "modulation", lag=1)
     net = graph(2, [Population("n", (3,), lif()), astro], [edge("x", "n", np.ones((3, 2))), *loop])
-    assert resting_gain(net["n"], net).tolist() == [2.0, 0.5, 1.0]
+    assert resting_gains(net)["n"].tolist() == [2.0, 0.5, 1.0]
 
 
 def test_without_astrocytes_a_stream_is_its_samples_one_by_one():
