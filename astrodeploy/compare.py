@@ -11,8 +11,8 @@ from astrodeploy.engines import Plan, engine_named, make_plan
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.engines.reference import flat, reference
 from astrodeploy.errors import EngineError, InputError
-from astrodeploy.ir import LIF, Compartments, CubaLIF, Graph
-from astrodeploy.ir.nodes import Array, FloatArray
+from astrodeploy.ir import Compartments, Graph
+from astrodeploy.ir.nodes import Array, FloatArray, Membrane
 from astrodeploy.program import Program
 
 INTEGER_ENGINES = ("oracle", "fast", "lava")
@@ -162,7 +162,7 @@ def compare_near_threshold(
     A difference is excused where the neuron that stayed silent was within 1e-9 of its threshold. What
     follows in the same row is then excused too: from there on the two are different stories.
     """
-    neurons = {p.name: p.node for p in graph.populations if isinstance(p.node, LIF | CubaLIF)}
+    neurons = {p.name: p.node for p in graph.populations if isinstance(p.node, Membrane)}
     chosen = [Recording({k: each.spikes[k] for k in neurons}, each.states) for each in (left, right)]
     comparison = compare(chosen[0], chosen[1], names, states=False)
     differs = np.concatenate([chosen[0].spikes[k] != chosen[1].spikes[k] for k in neurons], 2)
@@ -184,7 +184,7 @@ def compare_near_threshold(
 def _near(graph: Graph, name: str, left: Recording, right: Recording) -> Array:
     """Whether the one that stayed silent was at its threshold, (rows, steps, size)."""
     node, size = graph[name].node, graph[name].size
-    assert isinstance(node, LIF | CubaLIF)
+    assert isinstance(node, Membrane)
     threshold: FloatArray = flat(node.v_threshold, size) - flat(node.v_reset, size)
     silent = np.where(left.spikes[name] == 0, left.states[name, "v"], right.states[name, "v"])
     return np.asarray(np.abs(silent - threshold) <= NEAR_THRESHOLD)

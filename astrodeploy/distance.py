@@ -23,8 +23,8 @@ from astrodeploy.engines import Plan
 from astrodeploy.engines.idealised import Counts, as_on_the_chip, over_the_integers, over_the_reals
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.engines.reference import flat, reference
-from astrodeploy.ir import LIF, CubaLIF, Population
-from astrodeploy.ir.nodes import Array, FloatArray
+from astrodeploy.ir import Population
+from astrodeploy.ir.nodes import Array, FloatArray, Membrane
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def distance(plan: Plan) -> Distance:
 def _spiking(job: Job) -> list[Population]:
     """The float populations that spike and have their counterpart on the chip."""
     populations = job.program.reference.populations
-    return [p for p in populations if isinstance(p.node, LIF | CubaLIF) and p.name in job.program.layers]
+    return [p for p in populations if isinstance(p.node, Membrane) and p.name in job.program.layers]
 
 
 def _cause(name: str, plan: Plan, left: Recording, right: Recording) -> Cause:
@@ -112,7 +112,7 @@ def _cause(name: str, plan: Plan, left: Recording, right: Recording) -> Cause:
 def _membrane(job: Job, population: Population, recording: Recording) -> FloatArray:
     """v above reset, in thresholds above reset."""
     node = population.node
-    assert isinstance(node, LIF | CubaLIF)
+    assert isinstance(node, Membrane)
     threshold = flat(node.v_threshold, population.size) - flat(node.v_reset, population.size)
     states = _from_first_step(job, population, recording.states[population.name, "v"])
     return np.asarray(states, np.float64) / threshold

@@ -22,7 +22,7 @@ import numpy as np
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.errors import EngineError
 from astrodeploy.ir import LIF, Astrocyte, Connection, CubaLIF, Population
-from astrodeploy.ir.nodes import Array, FloatArray
+from astrodeploy.ir.nodes import Array, FloatArray, Membrane
 
 SYNAPSES_AT_ONCE = 2_000_000  # rows run side by side in one network until it has so many synapses
 
@@ -110,7 +110,7 @@ class _Block:
 
     def _group(self, population: Population) -> Any:
         node = population.node
-        if isinstance(node, LIF | CubaLIF):
+        if isinstance(node, Membrane):
             return self._neurons(population, node)
         if isinstance(node, Astrocyte):
             return self._astrocytes(population, node)
@@ -122,7 +122,7 @@ class _Block:
             clock=self.clock,
         )
 
-    def _neurons(self, population: Population, node: LIF | CubaLIF) -> Any:
+    def _neurons(self, population: Population, node: Membrane) -> Any:
         depth = self.depths[population.name]
         inputs = self._arriving(population.name)
         group = self.library.NeuronGroup(
@@ -263,7 +263,7 @@ class _Block:
         if isinstance(node, Astrocyte):
             known = {"trace": ("calcium",), "log_gain": ("log_gain",), "count": ("own", "target")}
             monitor = self.library.EventMonitor(group, "tick", variables="gain")
-        elif isinstance(node, LIF | CubaLIF):
+        elif isinstance(node, Membrane):
             flow = "drive" if isinstance(node, LIF) else "synaptic"
             known = {"v": ("v",), "gain": ("gain",), "u": (flow,)}
             monitor = self.library.SpikeMonitor(group)
@@ -292,7 +292,7 @@ class _Block:
             if state == "count":
                 return read(name, state, "target") - read(name, state, "own")
             return read(name, state, "calcium" if state == "trace" else state)
-        assert isinstance(node, LIF | CubaLIF)
+        assert isinstance(node, Membrane)
         if state == "v":
             return read(name, state, "v") - node.v_reset.reshape(-1)
         if state == "gain":

@@ -13,9 +13,9 @@ import numpy as np
 from astrodeploy.arithmetic import dropped, resets, ticks
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.errors import InputError, UnsupportedError
-from astrodeploy.ir import LIF, Astrocyte, Connection, CubaLIF, Graph, Population
+from astrodeploy.ir import Astrocyte, Connection, CubaLIF, Graph, Population
 from astrodeploy.ir.astrocytes import resting_gains
-from astrodeploy.ir.nodes import Array, FloatArray
+from astrodeploy.ir.nodes import Array, FloatArray, Membrane
 
 INTEGRATORS = ("euler", "exponential")
 SLOW_PORTS = ("activity", "modulation")  # what is under way to them at a reset still arrives
@@ -122,7 +122,7 @@ def _group(population: Population, graph: Graph, rows: int, integrator: str) -> 
     node = population.node
     if isinstance(node, Astrocyte):
         return _Astrocytes(population, node, graph, rows)
-    if isinstance(node, LIF | CubaLIF):
+    if isinstance(node, Membrane):
         return _Neurons(population, node, graph, rows, integrator)
     raise UnsupportedError(
         f"{population.name} is a {type(node).__name__}: the float engine runs LIF, CubaLIF and Astrocyte"
@@ -149,7 +149,7 @@ class _Neurons(_Group):
     states = ("v", "u", "gain")
 
     def __init__(
-        self, population: Population, node: LIF | CubaLIF, graph: Graph, rows: int, integrator: str
+        self, population: Population, node: Membrane, graph: Graph, rows: int, integrator: str
     ) -> None:
         super().__init__(population, graph)
         self.parameters = {name: flat(array, self.size) for name, array in node.arrays().items()}

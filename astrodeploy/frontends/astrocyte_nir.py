@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from astrodeploy.errors import NirError
-from astrodeploy.ir import LIF, Astrocyte, Connection, CubaLIF, Graph, Population, RateEncoder
+from astrodeploy.ir import Astrocyte, Connection, Graph, Population, RateEncoder
 from astrodeploy.ir.astrocytes import resting_gains
 from astrodeploy.ir.canonical import reshaped
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir.nodes import Array, Membrane
 from astrodeploy.ir.plain import fingerprint
 from astrodeploy.storage import json_text
 
@@ -110,7 +110,7 @@ def _astrocyte(
 
 
 def _bias(population: Population) -> Array:
-    assert isinstance(population.node, LIF | CubaLIF)
+    assert isinstance(population.node, Membrane)
     return population.node.bias
 
 
@@ -161,7 +161,7 @@ def _restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any]) ->
         connections.append(replace(each, weight=weight, lag=int(data["lags"].get(each.name, 0))))
     for name in data["modulated"]:
         population = graph[name]
-        assert isinstance(population.node, LIF | CubaLIF)
+        assert isinstance(population.node, Membrane)
         bias = replace(population.node, bias=metadata[f"{KEY}.bias.{name}"])
         graph = graph.with_population(replace(population, node=bias))
     populations = list(graph.populations)

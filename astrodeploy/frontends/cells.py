@@ -9,7 +9,7 @@ from norse.torch import LIFBoxCell, LIFBoxParameters, LIFCell, LIFParameters
 from norse.torch.functional.reset import reset_value
 
 from astrodeploy.errors import UnsupportedError
-from astrodeploy.ir.nodes import LIF, Array, CubaLIF, Node
+from astrodeploy.ir.nodes import LIF, Array, CubaLIF, Membrane, Node
 
 CELLS = (LIFBoxCell, LIFCell)
 
@@ -56,7 +56,7 @@ def _spread(path: str, size: int, value: Any) -> Array:
 
 def cell_of(node: Node, dt: float) -> Any:
     """A Norse cell in float32 for a node. Raises UnsupportedError where Norse can't say the same."""
-    if not isinstance(node, LIF | CubaLIF) or np.any(node.r != 1):
+    if not isinstance(node, Membrane) or np.any(node.r != 1):
         raise UnsupportedError(f"Norse has no cell for a {type(node).__name__} with r != 1")
     membrane = {
         "tau_mem_inv": _tensor(1 / node.tau),
@@ -64,7 +64,7 @@ def cell_of(node: Node, dt: float) -> Any:
         "v_th": _tensor(node.v_threshold),
         "v_reset": _tensor(node.v_reset),
     }
-    if isinstance(node, LIF):
+    if not isinstance(node, CubaLIF):
         return LIFBoxCell(LIFBoxParameters(**membrane), dt=dt)
     if not np.allclose(node.w_in * dt, node.tau_syn, rtol=1e-9):
         raise UnsupportedError("Norse's LIFCell has no w_in other than tau_syn / dt")

@@ -12,8 +12,8 @@ from astrodeploy.engines.recording import Recording
 from astrodeploy.errors import StimulusError, UnsupportedError
 from astrodeploy.frontends.cells import CELLS
 from astrodeploy.frontends.torch_module import layer_name
-from astrodeploy.ir import LIF, Astrocyte, CubaLIF, Graph
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir import Astrocyte, Graph
+from astrodeploy.ir.nodes import Array, Membrane
 from astrodeploy.nn import AstrocyteLayer, unroll
 
 WINDOWS = 3  # of the slowest astrocyte, so that a changed gain is part of the check
@@ -90,7 +90,7 @@ def _torch_recording(module: torch.nn.Module, graph: Graph, x: Array, steps: int
     spikes: dict[str, Array] = {}
     states: dict[tuple[str, str], Array] = {}
     for p in graph.populations:
-        if isinstance(p.node, LIF | CubaLIF):
+        if isinstance(p.node, Membrane):
             if not seen.get(p.name):
                 raise UnsupportedError(f"the export check failed: {p.name} was never called in torch")
             z, v = (torch.stack(each, 1).numpy() for each in zip(*seen[p.name], strict=True))

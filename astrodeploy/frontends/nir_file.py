@@ -10,6 +10,7 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+import h5py
 import nir
 import numpy as np
 
@@ -19,10 +20,20 @@ from astrodeploy.frontends import astrocyte_nir
 from astrodeploy.ir import LIF, Connection, CubaLIF, Graph, Input, Population, verify
 from astrodeploy.ir.astrocytes import without_astrocytes
 from astrodeploy.ir.canonical import canonical, flattened
-from astrodeploy.ir.nodes import Array, Node
+from astrodeploy.ir.nodes import Array, Membrane, Node
 
 WEIGHTS = (nir.Linear, nir.Affine)
 NEURONS = (nir.LIF, nir.CubaLIF)
+DAMAGED = (  # what HDF5 and nir raise for bytes that are no NIR graph
+    OSError,
+    AssertionError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+)
 READ = (nir.Input, nir.Output, *WEIGHTS, *NEURONS)
 
 
@@ -50,12 +61,28 @@ def read_nir(path: Path, dt: float | None = None) -> Graph:
     except OSError as error:
         raise NirError(f"{path} can't be read: {error.strerror or error}") from error
     try:
+        _check_types(content)
         document = nir.read(BytesIO(content))
-    except (OSError, AssertionError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except DAMAGED as error:
         raise NirError(f"{path} can't be read as NIR: {error or type(error).__name__}") from error
     graph = from_nir(document, dt, str(path))
     verify(graph)
     return graph
+
+
+def _check_types(content: bytes) -> None:
+    """Raise TypeError unless all data are numbers and text: HDF5 crashes where it is told otherwise."""
+
+    def check(name: str, item: Any) -> None:
+        if (
+            isinstance(item, h5py.Dataset)
+            and item.dtype.kind not in "biuf"
+            and not h5py.check_string_dtype(item.dtype)
+        ):
+            raise TypeError(f"{name} holds {item.dtype}, neither numbers nor text")
+
+    with h5py.File(BytesIO(content), "r") as file:
+        file.visititems(check)
 
 
 def to_nir(graph: Graph) -> nir.NIRGraph:
@@ -126,7 +153,7 @@ def _neurons_to_nir(population: Population) -> nir.NIRNode:
 
 
 def _weights_to_nir(connection: Connection, target: Population, biased: bool) -> nir.NIRNode:
-    assert isinstance(target.node, LIF | CubaLIF)
+    assert isinstance(target.node, Membrane)
     weight = np.array(connection.weight)
     if biased and np.any(target.node.bias):
         return nir.Affine(weight=weight, bias=np.array(target.node.bias).reshape(-1))

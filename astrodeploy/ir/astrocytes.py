@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from astrodeploy.ir.graph import Graph
-from astrodeploy.ir.nodes import LIF, Array, Astrocyte, CubaLIF
+from astrodeploy.ir.nodes import Array, Astrocyte, Membrane
 
 
 def resting_gains(graph: Graph) -> dict[str, Array]:
@@ -30,7 +30,7 @@ def without_astrocytes(graph: Graph) -> Graph:
     for name, gain in gains.items():
         population = graph[name]
         node = population.node
-        if isinstance(node, LIF | CubaLIF):
+        if isinstance(node, Membrane):
             graph = graph.with_population(replace(population, node=replace(node, bias=node.bias * gain)))
     kept = tuple(p for p in graph.populations if not p.is_astrocyte)
     return replace(graph, populations=kept, connections=connections)

@@ -63,12 +63,12 @@ class RateEncoder(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class LIF(Node):
-    """tau v' = v_leak - v + r (I + bias), forward Euler:
+class Membrane(Node):
+    """Base of the spiking neurons: tau v' = v_leak - v + r I, forward Euler, from v_leak on:
 
-        v <- v + k (v_leak - v + r g (I + bias));  z = v > v_threshold;  v <- v_reset where z
+        v <- v + k (v_leak - v + r I);  z = v > v_threshold;  v <- v_reset where z
 
-    g is the gain of an astrocyte, 1 without one. The membrane starts at v_leak.
+    What the input I is, the kinds of neurons say; `bias` is a constant part of it.
     """
 
     tau: FloatArray
@@ -83,26 +83,22 @@ class LIF(Node):
 
 
 @dataclass(frozen=True, eq=False)
-class CubaLIF(Node):
-    """LIF with a synaptic current, which is updated first:
+class LIF(Membrane):
+    """A membrane whose input is I = g (weighted messages + bias); g is an astrocyte's gain, 1 without one."""
 
-        i <- i (1 - dt / tau_syn) + (dt / tau_syn) w_in g (I + bias);  then LIF with r i for the input
 
-    In Norse's LIFCell the current jumps by I and decays after use: w_in = tau_syn / dt and
-    tau_syn' = tau_syn say the same with one factor 1 - dt / tau_syn at the right place.
+@dataclass(frozen=True, eq=False)
+class CubaLIF(Membrane):
+    """A membrane whose input is a synaptic current, which is updated first:
+
+        i <- i (1 - dt / tau_syn) + (dt / tau_syn) w_in g (weighted messages + bias);  I = i
+
+    In Norse's LIFCell the current jumps by its input and decays after use: w_in = tau_syn / dt says
+    the same, with the one factor 1 - dt / tau_syn at the right place.
     """
 
     tau_syn: FloatArray
     w_in: FloatArray
-    tau: FloatArray
-    r: FloatArray
-    v_leak: FloatArray
-    v_threshold: FloatArray
-    v_reset: FloatArray
-    bias: FloatArray
-
-    def __post_init__(self) -> None:
-        self._freeze()
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ import numpy as np
 from astrodeploy.compartments.kind import Range
 from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
-from astrodeploy.ir.nodes import LIF, Array, Astrocyte, Compartments, CubaLIF, Input, RateEncoder
+from astrodeploy.ir.nodes import LIF, Array, Astrocyte, Compartments, CubaLIF, Input, Membrane, RateEncoder
 
 SINGLE_PRECISION = 1e-6  # time constants are the inverses of a float32
 PORTS: dict[type, tuple[str, ...]] = {
@@ -76,7 +76,7 @@ def _node(population: Population, dt: float) -> list[str]:
             findings.append(f"{name}.{key} has shape {array.shape}, the population {population.shape}")
     if findings:
         return findings
-    if isinstance(node, LIF | CubaLIF):
+    if isinstance(node, Membrane):
         taus = {"tau": node.tau} | ({"tau_syn": node.tau_syn} if isinstance(node, CubaLIF) else {})
         for key, tau in taus.items():
             if np.any(tau < dt * (1 - SINGLE_PRECISION)):

@@ -18,9 +18,9 @@ from astrodeploy.compartments import KINDS, Kind, Range
 from astrodeploy.compartments.astrocyte import LOG_BITS, TRACE_BITS
 from astrodeploy.compartments.lif import CURRENT, GAIN, GAIN_UNITY
 from astrodeploy.errors import UnsupportedError
-from astrodeploy.ir import LIF, Astrocyte, Compartments, Connection, CubaLIF, Graph, Population
+from astrodeploy.ir import Astrocyte, Compartments, Connection, CubaLIF, Graph, Population
 from astrodeploy.ir.astrocytes import resting_gains
-from astrodeploy.ir.nodes import Array, FloatArray, IntArray
+from astrodeploy.ir.nodes import Array, FloatArray, IntArray, Membrane
 from astrodeploy.ir.numbers import (
     BIAS_MAX,
     DECAY,
@@ -53,7 +53,7 @@ class Quantise:
         notes: list[Note] = []
         for population in graph.populations:
             node = population.node
-            if isinstance(node, LIF | CubaLIF):
+            if isinstance(node, Membrane):
                 part = _neurons(graph, population, node, draft.chip)
             elif isinstance(node, Astrocyte):
                 part = _astrocytes(graph, population, node)
@@ -88,7 +88,7 @@ class _Membrane:
     modulated_bias: FloatArray
 
 
-def _membrane(name: str, node: LIF | CubaLIF, dt: float, modulated: bool) -> _Membrane:
+def _membrane(name: str, node: Membrane, dt: float, modulated: bool) -> _Membrane:
     flat = {key: array.reshape(-1) for key, array in node.arrays().items()}
     k = dt / flat["tau"]
     factor = k * flat["r"]
@@ -115,7 +115,7 @@ def _membrane(name: str, node: LIF | CubaLIF, dt: float, modulated: bool) -> _Me
     )
 
 
-def _neurons(graph: Graph, population: Population, node: LIF | CubaLIF, chip: Chip) -> _Part:
+def _neurons(graph: Graph, population: Population, node: Membrane, chip: Chip) -> _Part:
     name = population.name
     gains = resting_gains(graph).get(name)
     membrane = _membrane(name, node, graph.dt, gains is not None)

@@ -246,7 +246,7 @@ def test_bad_arrays(name, plain):
         (np.zeros((3, 20, 6)), {}, r"has shape \(3, 20, 6\), needed is \(batch, 6\)"),
         (np.zeros((3, 5)), {}, r"has shape \(3, 5\), needed is \(batch, 6\)"),
         (np.zeros((0, 6)), {}, r"is empty: its shape is \(0, 6\), needed is \(batch, 6\)"),
-        (np.full((3, 6), 1.01), {}, r"the values to encode lie in 1.01..1.01; the rate encoder takes 0\.\.1"),
+        (np.full((3, 6), 1.25), {}, r"the values to encode lie in 1.25..1.25; the rate encoder takes 0\.\.1"),
         (np.full((3, 6), np.nan), {}, "the values to encode hold NaN or infinity"),
         (np.full((3, 6), "a"), {}, r"must hold numbers, not <U1; its shape is to be \(batch, 6\)"),
         (np.zeros((3, 6)), {"steps": 0}, "steps must be at least 1, not 0"),

@@ -5,6 +5,7 @@ import json
 import logging
 import re
 
+import h5py
 import nir
 import norse.torch as norse
 import numpy as np
@@ -396,6 +397,16 @@ def test_files_that_are_no_nir(content, message, tmp_path):
     with pytest.raises(NirError, match=re.escape(str(path)) + f" {message}") as refusal:
         ad.load(path)
     assert "\n" not in str(refusal.value)
+
+
+def test_data_of_other_types_are_not_read(tmp_path):
+    """HDF5 itself would crash where a text is said to be a list of bytes."""
+    with h5py.File(tmp_path / "a.nir", "w") as file:
+        file.create_dataset("node/type", (1,), dtype=h5py.vlen_dtype(np.uint8))
+    with pytest.raises(
+        NirError, match="a.nir can't be read as NIR: node/type holds object, neither numbers nor text"
+    ):
+        ad.load(tmp_path / "a.nir")
 
 
 def test_cuts_and_flips_never_crash(hybrid_file, tmp_path):

@@ -78,7 +78,7 @@ def test_the_text_form():
         "  x: RateEncoder[2] depth=0 steps=24 seed=7",
         "  a: LIF[3] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0",
     ]
-    assert lines[3].startswith("  b: CubaLIF[2x2] depth=0 tau_syn=0.004 w_in=4 ")
+    assert lines[3].startswith("  b: CubaLIF[2x2] depth=0 tau=")
     assert "  x -> a.current: float64[3x2] 1 lag=0 delay=0" in lines
     integer = network(2, [population("p", "lif", 3, du=5)], [connection("x", "p", np.eye(3, 2), exponent=-2)])
     assert "  p: lif[3] depth=0 du=5 dv=0 threshold=0 bias=0" in integer.text()

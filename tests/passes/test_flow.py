@@ -37,7 +37,7 @@ GOLDEN["canonicalise"] = """\
 graph dt=0.001s output=deep
   x: Input[2] depth=0
   deep: LIF[3] depth=0 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
-  out: CubaLIF[2] depth=0 tau_syn=0.004 w_in=4 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0
+  out: CubaLIF[2] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
   astro: Astrocyte[2] depth=0 period=4 decay=0.05 rate=3 set_point=0.25 low=-2 high=2 log_gain=-1..1#b74fce6c
   x -> deep.current: float64[3x2] -4..6#0aa5dedf lag=0 delay=0
   astro -> deep.modulation: float64[3x2] 0..1#503fdbba lag=1 delay=0
@@ -50,7 +50,7 @@ GOLDEN["freeze_astrocytes"] = """\
 graph dt=0.001s output=deep
   x: Input[2] depth=0
   deep: LIF[3] depth=0 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.0625..0.25#6787360c
-  out: CubaLIF[2] depth=0 tau_syn=0.004 w_in=4 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0
+  out: CubaLIF[2] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
   x -> deep.current: float64[3x2] -8..6#0d0b08f0 lag=0 delay=0
   x -> out.current: float64[2x2] 0..1#7b38b86d lag=0 delay=0
   deep -> out.current: float64[2x3] -1..1#aef127b8 lag=0 delay=0
@@ -60,7 +60,7 @@ GOLDEN["retime"] = """\
 graph dt=0.001s output=deep
   x: Input[2] depth=0
   deep: LIF[3] depth=1 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
-  out: CubaLIF[2] depth=2 tau_syn=0.004 w_in=4 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0
+  out: CubaLIF[2] depth=2 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
   astro: Astrocyte[2] depth=1 period=4 decay=0.05 rate=3 set_point=0.25 low=-2 high=2 log_gain=-1..1#b74fce6c
   x -> deep.current: float64[3x2] -4..6#0aa5dedf lag=0 delay=1
   astro -> deep.modulation: float64[3x2] 0..1#503fdbba lag=1 delay=1
