@@ -237,11 +237,15 @@ class TestNothingStaysBehind:
             started(scratch)
             os.kill(os.getpid(), signal.SIGINT)
 
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        with pytest.raises(KeyboardInterrupt):
-            lava(endless())
-        thread.join()
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
+        try:
+            thread = threading.Thread(target=interrupt)
+            thread.start()
+            with pytest.raises(KeyboardInterrupt):
+                lava(endless())
+            thread.join()
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert remains(scratch, os.getpid()) == []
 
     def test_after_the_death_of_the_engine(self, scratch):
