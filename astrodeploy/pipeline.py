@@ -163,6 +163,8 @@ def export(
     from astrodeploy.ir.canonical import canonical
     from astrodeploy.ir.plain import fingerprint
 
+    if Path(path).suffix != ".nir":
+        raise InputError(f"{path} was not written: the name of a NIR file ends in .nir")
     source = _resolved(source)
     graph = load(source, dt, input_shape)
     if isinstance(source, torch.nn.Module) and sample is not None:
@@ -171,8 +173,10 @@ def export(
         check_export(source, graph, sample)
     try:
         whole = fingerprint(from_nir(to_nir(graph))) == fingerprint(canonical(graph))
-    except (NirError, UnsupportedError):
-        whole = False
+    except (NirError, UnsupportedError) as error:
+        raise InputError(
+            f"{path} was not written: NIR can't say the whole of this network: {error}"
+        ) from error
     if not whole:
         raise InputError(f"{path} was not written: NIR can't say the whole of this network")
     write_nir(graph, Path(path))

@@ -202,3 +202,12 @@ def test_training_goes_on_after_a_save(tmp_path):
         torch.equal(a, b) and b.requires_grad for a, b in zip(before, module.parameters(), strict=True)
     )
     assert next(module.parameters()).dtype == torch.float32
+
+
+def test_a_checkpoint_is_not_overwritten_by_an_export(tmp_path):
+    path = tmp_path / "chain.pt"
+    ad.save(Chain(), path, dt=1e-3, input_shape=(6,))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"chain.pt was not written: the name of a NIR file ends in .nir"):
+        ad.export(path, path)
+    assert path.read_bytes() == before

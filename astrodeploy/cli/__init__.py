@@ -4,6 +4,8 @@ import sys
 
 from astrodeploy.errors import AstrodeployError
 
+INTERRUPTED = 130  # typer's exit code for Ctrl-C
+
 
 def main() -> None:
     """Run the command line; an error is one message on stderr and a non-zero exit code."""
@@ -16,9 +18,10 @@ def main() -> None:
     except AstrodeployError as error:
         complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        complain("interrupted; nothing half-written was left behind")
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            complain("interrupted; nothing half-written was left behind")
+        raise
     except OSError as error:
         complain(f"{error.filename or 'a file'} can't be used: {error.strerror or error}")
         sys.exit(2)
