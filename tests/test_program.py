@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,16 +237,21 @@ def test_an_interrupted_write_leaves_nothing_or_the_old_program(nth, program, tm
     assert [p.name for p in tmp_path.iterdir()] == ["net.astro"]
 
 
-@pytest.fixture
+@contextmanager
 def nearly_full():
-    """No file may grow beyond 2 kB: the kernel then refuses a write as on a full disk."""
+    """No file may grow beyond 2 kB: the kernel then refuses a write as on a full disk.
+
+    For a moment only: where pytest's own output goes into a file, it is such a file too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_fills_up_while_writing(program, tmp_path, nearly_full):
+def test_a_disk_that_fills_up_while_writing(program, tmp_path):
     trace = program.run(values(), engine="oracle")
     for write in (
         lambda: program.save(tmp_path / "net.astro"),
@@ -253,7 +259,7 @@ def test_a_disk_that_fills_up_while_writing(program, tmp_path, nearly_full):
         lambda: ad.export(Hybrid(), tmp_path / "net.nir"),
         lambda: ad.save(Hybrid(), tmp_path / "net.pt", dt=1e-3, input_shape=(6,)),
     ):
-        with pytest.raises(ProgramError, match="can't be written: File too large"):
+        with nearly_full(), pytest.raises(ProgramError, match="can't be written: File too large"):
             write()
         assert not list(tmp_path.iterdir())
 
