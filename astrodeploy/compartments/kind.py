@@ -109,10 +109,6 @@ class Kind:
         """Bits of state a neuron needs, each state at its own width."""
         return sum(state.range.bits for state in self.states.values())
 
-    def sender(self, port: str) -> str:
-        """Which list sends on an output port: "step" or "window"."""
-        return "step" if port in self.step.sends else "window"
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as it stands in a Program."""
         return {
