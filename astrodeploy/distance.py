@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from astrodeploy.engines import Plan
+from astrodeploy.engines import Plan, read_out
 from astrodeploy.engines.idealised import Counts, as_on_the_chip, over_the_integers, over_the_reals
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.engines.reference import flat, reference
@@ -66,7 +66,7 @@ def distance(plan: Plan) -> Distance:
     """Run the chain on a batch. Raises UnsupportedError where the float network can't be run."""
     job = replace(plan.job, record=frozenset((p.name, "v") for p in _spiking(plan.job)))
     counts: Counts = {}
-    exact, euler = reference(job, "exponential"), reference(job)
+    exact, euler = reference(job, "exact"), reference(job)
     dequantised = over_the_reals(job)
     unbounded, program = over_the_integers(job), as_on_the_chip(job, counts)
     chain = [
@@ -124,7 +124,6 @@ def _from_first_step(job: Job, population: Population, array: Array) -> Array:
 
 
 def _predictions(plan: Plan, recording: Recording) -> Array:
-    output = plan.job.program.network[plan.job.program.network.output]
-    folded = plan.fold(recording.spikes[output.name], output.depth, output.shape)
-    counts = folded[:, output.depth : output.depth + plan.steps].sum(1)
-    return np.asarray(counts.reshape(plan.samples, -1).argmax(1))
+    read = read_out(plan, recording)
+    first = next(iter(read.values())) if isinstance(read, dict) else read
+    return np.asarray(first.reshape(plan.samples, -1).argmax(1))

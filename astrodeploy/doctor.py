@@ -10,6 +10,7 @@ from astrodeploy.compare import compare
 from astrodeploy.engines import ENGINES, engine_named, make_plan
 from astrodeploy.errors import AstrodeployError
 from astrodeploy.ir import LIF, Connection, Graph, Input, Population
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.pipeline import compile
 from astrodeploy.program import Program
 
@@ -36,10 +37,10 @@ def two_neurons() -> Program:
         Population("second", (1,), neuron),
     )
     connections = (
-        Connection("input", "first", "current", np.full((1, 1), 4.0)),
-        Connection("first", "second", "current", np.full((1, 1), 8.0)),
+        Connection("input", "first", "current", Dense(np.full((1, 1), 4.0))),
+        Connection("first", "second", "current", Dense(np.full((1, 1), 8.0))),
     )
-    return compile(Graph(1e-3, populations, connections, "second"), "loihi2")
+    return compile(Graph(1e-3, populations, connections, ("second",)), "loihi2")
 
 
 def examine() -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """The Program: all that an engine or a chip sees of a network; a versioned, hashed folder.
 
-program.json         format, version, the integer network, cores, what every pass did, hashes
-tensors.safetensors  weights, parameters and initial states, integers
-graph.nir            the float network that the Program means
+program.json         format, version, the integer and the float network, cores, what every pass did, hashes
+tensors.safetensors  the tensors of both
+graph.nir            the float network for other tools, where NIR can say it
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from astrodeploy.trace import Trace
 
 FORMAT = "astrodeploy program"
-VERSION = 1
+VERSION = 2
 MANIFEST = "program.json"
 TENSORS = "tensors.safetensors"
 GRAPH = "graph.nir"
@@ -99,6 +99,13 @@ class Program:
         return self.network.input.shape
 
     @property
+    def membranes(self) -> frozenset[str]:
+        """The outputs whose membrane v is read, not their spikes."""
+        nodes = {p.name: p.node for p in self.reference.populations}
+        sends = {name: getattr(nodes.get(name), "sends", "spikes") for name in self.network.outputs}
+        return frozenset(name for name, what in sends.items() if what != "spikes")
+
+    @property
     def depth(self) -> int:
         """Steps between a stimulus and the last population's answer."""
         return self.network.depth
@@ -133,8 +140,6 @@ class Program:
         """Write the folder whole, or not at all. Raises ProgramError."""
         from safetensors.numpy import save
 
-        from astrodeploy.frontends.nir_file import nir_bytes
-
         plain, tensors = to_plain(self.network)
         content = {
             "format": FORMAT,
@@ -142,11 +147,15 @@ class Program:
             "network": plain,
             "passes": [asdict(each) for each in self.passes],
         } | self._mapping()
+        meant, more = to_plain(self.reference)
+        content["reference"] = meant
+        tensors |= {f"reference.{k}": v for k, v in more.items()}
         arrays = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
-        reference = nir_bytes(self.reference)
+        nir_file = _as_nir(self.reference)
         with storage.atomic_folder(Path(path), is_program) as folder:
             (folder / TENSORS).write_bytes(arrays)
-            (folder / GRAPH).write_bytes(reference)
+            if nir_file is not None:
+                (folder / GRAPH).write_bytes(nir_file)
             storage.write_manifest(folder, MANIFEST, content)
         return Path(path)
 
@@ -156,19 +165,23 @@ class Program:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        from astrodeploy.frontends.nir_file import read_nir
-
         folder = Path(path)
         if not folder.is_dir():
             raise ProgramError(f"{folder} is no Program: compile one first (astrodeploy compile)")
         content = storage.read_manifest(folder, MANIFEST, "Program")
         storage.check_version(content, FORMAT, VERSION, folder)
         try:
-            network = from_plain(content["network"], load_file(folder / TENSORS))
+            tensors = load_file(folder / TENSORS)
+            network = from_plain(content["network"], tensors)
             verify(network)
+            meant = {
+                k.removeprefix("reference."): v for k, v in tensors.items() if k.startswith("reference.")
+            }
+            reference = from_plain(content["reference"], meant)
+            verify(reference)
             return cls(
                 network=network,
-                reference=read_nir(folder / GRAPH),
+                reference=reference,
                 chip=Chip.model_validate(content["chip"]),
                 cores=tuple(_read_core(c) for c in content["cores"]),
                 passes=tuple(_read_report(p) for p in content["passes"]),
@@ -176,6 +189,16 @@ class Program:
             )
         except (InputError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ProgramError(f"{folder} is malformed ({error}): make the Program anew") from error
+
+
+def _as_nir(graph: Graph) -> bytes | None:
+    """The network as a NIR file for other tools; None where NIR can't say it."""
+    from astrodeploy.frontends.nir_file import nir_bytes
+
+    try:
+        return nir_bytes(graph)
+    except InputError:
+        return None
 
 
 def is_program(folder: Path) -> bool:

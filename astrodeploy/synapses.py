@@ -62,10 +62,11 @@ class Stored:
 
     def synapses(self, start: int, stop: int) -> IntArray:
         """Synapses that each source neuron's axon stores for the target neurons start..stop."""
-        weight = self.connection.weight
+        sources = self.connection.wiring.shape[1]
         if self.encoding == "dense":
-            return np.full(weight.shape[1], stop - start, np.int64)
-        return np.asarray(np.count_nonzero(weight[start:stop], axis=0), np.int64)
+            return np.full(sources, stop - start, np.int64)
+        rows = self.connection.wiring.sparse[start:stop]
+        return np.bincount(rows.indices[rows.data != 0], minlength=sources).astype(np.int64)
 
     def bits(self, synapses: IntArray) -> int:
         """Memory of axons with that many synapses each."""
@@ -75,9 +76,10 @@ class Stored:
 
 def store(connection: Connection, chip: Chip) -> Stored:
     """Choose the cheaper encoding of a connection; sparse, which has fewer operations, where both take the same."""
-    targets, sources = connection.weight.shape
+    targets, sources = connection.wiring.shape
     dense = sources * int(dense_bits(targets, connection.delay, chip))
-    used = np.count_nonzero(connection.weight, axis=0)
+    rows = connection.wiring.sparse
+    used = np.bincount(rows.indices[rows.data != 0], minlength=sources)
     sparse = int(sparse_bits(used, connection.delay, chip).sum())
     return Stored(connection, "sparse" if sparse <= dense else "dense", dense, sparse, chip)
 

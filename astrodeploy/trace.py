@@ -10,7 +10,7 @@ import numpy as np
 
 from astrodeploy import storage
 from astrodeploy.errors import InputError, ProgramError
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir.arrays import Array
 
 FORMAT = "astrodeploy trace"
 VERSION = 1

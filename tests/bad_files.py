@@ -137,7 +137,7 @@ def _short_tensor(data):
 
 
 def _wrong_weights(data):
-    data["tensors"]["connection.1.weight"] = data["tensors"]["connection.1.weight"].T.contiguous()
+    data["tensors"]["connection.1.values"] = data["tensors"]["connection.1.values"].T.contiguous()
 
 
 def _huge_shape(data):

@@ -7,6 +7,7 @@ import numpy as np
 from astrodeploy.chip import load_chip
 from astrodeploy.engines.recording import Job
 from astrodeploy.ir import LIF, Astrocyte, Compartments, Connection, CubaLIF, Graph, Input, Population, verify
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.canonicalise import Canonicalise
 from astrodeploy.passes.quantise import Quantise
@@ -38,13 +39,13 @@ def astrocyte(log_gain: object, **given: object) -> Astrocyte:
 
 def edge(source: str, target: str, weight: object, port: str = "current", lag: int = 0) -> Connection:
     """Weights (target size, source size)."""
-    return Connection(source, target, port, np.asarray(weight, np.float64), lag=lag)
+    return Connection(source, target, port, Dense(np.asarray(weight, np.float64)), lag=lag)
 
 
 def graph(inputs: int, populations: Sequence[Population], edges: Sequence[Connection]) -> Graph:
     """A float network that keeps every law; its input is `x`, its output the last that is no astrocyte."""
     outputs = [p.name for p in populations if not p.is_astrocyte]
-    made = Graph(DT, (Population("x", (inputs,), Input()), *populations), tuple(edges), outputs[-1])
+    made = Graph(DT, (Population("x", (inputs,), Input()), *populations), tuple(edges), (outputs[-1],))
     verify(made)
     return made
 
@@ -119,4 +120,4 @@ def job(program: Program, spikes: object, reset_every: int = 0) -> Job:
         if isinstance(p.node, Compartments)
         for state in p.node.kind.states
     )
-    return Job(program, np.asarray(spikes, np.uint8), reset_every, record)
+    return Job(program, {program.network.input.name: np.asarray(spikes, np.uint8)}, reset_every, record)

@@ -25,6 +25,7 @@ from astrodeploy.compartments.language import (
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population, verify
 from astrodeploy.ir.verify import arrival_range, message_range
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.program import Program
 
 Generator = np.random.Generator
@@ -64,7 +65,7 @@ def connection(
     lag: int = 0,
 ) -> Connection:
     """Weights (target size, source size) on their way from source to target."""
-    return Connection(source, target, port, np.asarray(weight, np.int8), exponent, lag, delay)
+    return Connection(source, target, port, Dense(np.asarray(weight, np.int8)), exponent, lag, delay)
 
 
 def network(inputs: int, populations: Sequence[Population], connections: Sequence[Connection]) -> Graph:
@@ -73,7 +74,7 @@ def network(inputs: int, populations: Sequence[Population], connections: Sequenc
         dt=1e-3,
         populations=(Population("x", (inputs,), Input()), *populations),
         connections=tuple(connections),
-        output=populations[-1].name,
+        outputs=(populations[-1].name,),
     )
     verify(graph)
     return graph
@@ -88,7 +89,12 @@ def job(graph: Graph, spikes: object, *, reset_every: int = 0, record_all: bool 
         if isinstance(p.node, Compartments)
         for state in p.node.kind.states
     )
-    return Job(program, np.asarray(spikes, np.uint8), reset_every, record if record_all else frozenset())
+    return Job(
+        program,
+        {program.network.input.name: np.asarray(spikes, np.uint8)},
+        reset_every,
+        record if record_all else frozenset(),
+    )
 
 
 def exchange(each: Job, changed: Connection) -> Job:
@@ -150,7 +156,7 @@ def random_connection(
         delay=int(rng.integers(1, 5)),
         lag=int(rng.integers(0, 4)),
     )
-    graph = Graph(1e-3, (source,) if source is target else (source, target), (made,), target.name)
+    graph = Graph(1e-3, (source,) if source is target else (source, target), (made,), (target.name,))
     fitting = [e for e in range(-32, 17) if allowed.contains(arrival_range(graph, replace(made, exponent=e)))]
     if not fitting:
         return replace(made, weight=np.zeros_like(made.weight))

@@ -9,7 +9,7 @@ from astrodeploy.cli import screen
 from astrodeploy.errors import InputError
 
 if TYPE_CHECKING:
-    from astrodeploy.ir.nodes import Array
+    from astrodeploy.ir.arrays import Array
     from astrodeploy.program import Program
 
 app = typer.Typer(

@@ -52,11 +52,11 @@ def graph_facts(graph: Graph) -> dict[str, Any]:
         "connections": [
             {
                 "name": c.name,
-                "synapses": int(np.count_nonzero(c.weight)),
+                "synapses": int(np.count_nonzero(c.wiring.sparse.data)),
                 "exponent": c.exponent,
                 "lag": c.lag,
                 "delay": c.delay,
-                "weights": array_text(c.weight),
+                "weights": array_text(c.wiring.values),
             }
             for c in graph.connections
         ],
@@ -111,7 +111,7 @@ def show_layers(program: Program) -> None:
     network = program.network
     rows = []
     for p in network.populations:
-        synapses = sum(int(np.count_nonzero(c.weight)) for c in network.into(p.name))
+        synapses = sum(int(np.count_nonzero(c.wiring.sparse.data)) for c in network.into(p.name))
         rows.append((p.name, node_name(p), p.size, synapses, p.depth))
     table("layers", ("layer", "kind", ">neurons", ">synapses in", ">depth"), rows)
 

@@ -15,7 +15,7 @@ they end in.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -108,7 +108,7 @@ class Recorded:
             for each, matrix in zip(into, matrices, strict=True):
                 c = each.connection
                 sent = self.spikes[c.source][row, : max(0, self.steps - c.delay)] != 0
-                hit[c.delay :] += sent.reshape(len(sent), len(matrix)).astype(np.float32) @ matrix
+                hit[c.delay :] += sent.reshape(len(sent), matrix.shape[0]).astype(np.float32) @ matrix
             total += hit > 0
         return total
 
@@ -122,12 +122,11 @@ class Recorded:
         )
 
 
-def _reach_matrix(stored: Stored) -> Array:
+def _reach_matrix(stored: Stored) -> Any:
     """Which target a source reaches: (source, target), or (source, 1) where each reaches all."""
-    weight = stored.connection.weight
     if stored.encoding == "dense":
-        return np.ones((weight.shape[1], 1), np.float32)
-    return np.asarray(weight.T != 0, np.float32)
+        return np.ones((stored.connection.wiring.shape[1], 1), np.float32)
+    return (stored.connection.wiring.sparse != 0).astype(np.float32).T.tocsr()
 
 
 @dataclass(frozen=True, eq=False)

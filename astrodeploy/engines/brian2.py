@@ -61,7 +61,7 @@ def brian2(job: Job) -> Recording:
     with _runtime() as library:
         at_once = max(1, SYNAPSES_AT_ONCE // max(1, _synapse_count(job)))
         blocks = [
-            _Block(library, job, job.spikes[start : start + at_once]).run()
+            _Block(library, job, {k: s[start : start + at_once] for k, s in job.spikes.items()}).run()
             for start in range(0, job.rows, at_once)
         ]
         version = str(library.__version__)
@@ -79,8 +79,9 @@ def _synapse_count(job: Job) -> int:
 class _Block:
     """Some rows side by side in one Brian2 network: neuron i of row r is index r * size + i."""
 
-    def __init__(self, library: Any, job: Job, spikes: Array) -> None:
+    def __init__(self, library: Any, job: Job, spikes: Mapping[str, Array]) -> None:
         self.library, self.job, self.spikes = library, job, spikes
+        self.rows = len(next(iter(spikes.values())))
         self.graph = job.program.reference
         self.depths = {name: job.program.network[name].depth for name in self.graph.layers}
         self.delays = {c.name: c.delay for c in job.program.network.connections}
@@ -98,7 +99,7 @@ class _Block:
         """Simulate the rows and read the monitors."""
         steps = self.job.steps
         self.network.run(steps * self.graph.dt * self.library.second, namespace={})
-        spikes: dict[str, Array] = {self.graph.input.name: self.spikes}
+        spikes: dict[str, Array] = dict(self.spikes)
         spikes |= {name: self._messages(name) for name in self.groups if name in self.events}
         return Recording(spikes, {key: self._state(*key) for key in self.monitors})
 
@@ -114,9 +115,9 @@ class _Block:
             return self._neurons(population, node)
         if isinstance(node, Astrocyte):
             return self._astrocytes(population, node)
-        rows, steps, indices = np.nonzero(self.spikes)
+        rows, steps, indices = np.nonzero(self.spikes[population.name])
         return self.library.SpikeGeneratorGroup(
-            len(self.spikes) * population.size,
+            self.rows * population.size,
             rows * population.size + indices,
             steps * self.graph.dt * self.library.second,
             clock=self.clock,
@@ -126,7 +127,7 @@ class _Block:
         depth = self.depths[population.name]
         inputs = self._arriving(population.name)
         group = self.library.NeuronGroup(
-            len(self.spikes) * population.size,
+            self.rows * population.size,
             MEMBRANE[type(node).__name__] + NEURON + _awake(depth) + _accumulators(inputs),
             threshold="v > v_threshold and awake == 1",
             reset="v = v_reset",
@@ -137,7 +138,7 @@ class _Block:
             unit = self.library.second if name.startswith("tau") else 1
             setattr(group, name, self._tiled(array, population.size) * unit)
         group.v = self._tiled(node.v_leak, population.size)
-        group.gain = np.tile(self._resting_gain(population), len(self.spikes))
+        group.gain = np.tile(self._resting_gain(population), self.rows)
         fast = [name for name, c in inputs.items() if c.port == "current"]
         kept = [name for name, c in inputs.items() if c.port == "modulation"]
         code = self._clearing(depth, inputs, "synaptic" if isinstance(node, CubaLIF) else "")
@@ -166,7 +167,7 @@ class _Block:
         due = f"awake * int((t_in_timesteps - {depth} + 1) % {node.period} == 0)"
         inputs = self._arriving(population.name)
         group = self.library.NeuronGroup(
-            len(self.spikes) * population.size,
+            self.rows * population.size,
             f"due = {due} : integer" + ASTROCYTE + _awake(depth) + _accumulators(inputs),
             events={"tick": "due == 1"},
             clock=self.clock,
@@ -205,7 +206,7 @@ class _Block:
         return total
 
     def _tiled(self, array: Array, size: int) -> FloatArray:
-        return np.tile(np.full(size, array.reshape(-1), np.float64), len(self.spikes))
+        return np.tile(np.full(size, array.reshape(-1), np.float64), self.rows)
 
     # ---- connections -------------------------------------------------------------------------------
 
@@ -235,11 +236,11 @@ class _Block:
             delay=delay * self.graph.dt * self.library.second,
             clock=self.clock,
         )
-        rows = np.arange(len(self.spikes))[:, None]
+        rows = np.arange(self.rows)[:, None]
         synapses.connect(
             i=(rows * weight.shape[1] + pres).ravel(), j=(rows * weight.shape[0] + posts).ravel()
         )
-        synapses.w = np.tile(weight[posts, pres], len(self.spikes))
+        synapses.w = np.tile(weight[posts, pres], self.rows)
         self._add(synapses)
 
     def _delay(self, each: Connection, period: int) -> int:
@@ -280,7 +281,7 @@ class _Block:
     def _messages(self, name: str) -> Array:
         monitor, size = self.events[name], self.graph[name].size
         graded = isinstance(self.graph[name].node, Astrocyte)
-        messages = np.zeros((len(self.spikes), self.job.steps, size), np.float64 if graded else np.int32)
+        messages = np.zeros((self.rows, self.job.steps, size), np.float64 if graded else np.int32)
         indices = np.asarray(monitor.i)
         steps = np.rint(np.asarray(monitor.t) / self.graph.dt).astype(int)
         messages[indices // size, steps, indices % size] = np.asarray(monitor.gain) if graded else 1
@@ -303,7 +304,7 @@ class _Block:
     def _read(self, name: str, state: str, variable: str) -> FloatArray:
         """What a monitor holds of one of its variables, as (rows, steps, size)."""
         flat = np.asarray(getattr(self.monitors[name, state], variable), np.float64)
-        return flat.reshape(len(self.spikes), self.graph[name].size, -1).transpose(0, 2, 1)
+        return flat.reshape(self.rows, self.graph[name].size, -1).transpose(0, 2, 1)
 
 
 def _awake(depth: int) -> str:

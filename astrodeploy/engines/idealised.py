@@ -49,7 +49,7 @@ def _run(job: Job, dtype: Any, functions: Callable[[str], Functions]) -> Recordi
         for p in network.populations
         if not p.is_input
     ]
-    sent: dict[str, Numbers] = {network.input.name: job.spikes}
+    sent: dict[str, Numbers] = dict(job.spikes)
     sent |= {g.name: np.zeros((job.rows, job.steps, g.shape[1]), g.message_type) for g in groups}
     states = {key: np.zeros(sent[g.name].shape) for g in groups for key in g.recordable}
     for step in range(job.steps):
@@ -170,7 +170,7 @@ class _Group:
             lost = arithmetic.dropped(step, self.depth, each.lag, self.reset_every, slow)
             if step >= each.delay and not lost:
                 messages = sent[each.source][:, step - each.delay].astype(self.message_type)
-                total = messages @ each.weight.T.astype(self.message_type)
+                total = each.wiring.deliver(messages)
                 totals[each.port] = totals[each.port] + self._shifted(total, each.exponent)
         return {port: total.astype(self.dtype) for port, total in totals.items()}
 

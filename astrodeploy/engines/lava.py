@@ -149,7 +149,9 @@ def _within(values: IntArray, allowed: Range) -> npt.NDArray[np.bool_]:
 
 def _write(job: Job, folder: Path, prefix: str) -> None:
     network = job.program.network
-    arrays: dict[str, Array] = {"spikes": job.spikes}
+    arrays: dict[str, Array] = {
+        f"{i}.spikes": job.spikes[p.name] for i, p in enumerate(network.populations) if p.is_input
+    }
     populations = [_population(p, i, job, arrays) for i, p in enumerate(network.populations)]
     connections = [_connection(c, i, network, arrays) for i, c in enumerate(network.connections)]
     data = {
@@ -188,7 +190,7 @@ def _connection(
     source, target = network[connection.source], network[connection.target]
     assert isinstance(target.node, Compartments)
     inputs = target.node.kind.inputs
-    arrays[f"{index}.weight"] = connection.weight
+    arrays[f"{index}.weight"] = connection.wiring.matrix()
     return {
         "source": network.layers.index(source.name),
         "target": network.layers.index(target.name),
@@ -213,7 +215,7 @@ def _read(job: Job, network: Graph, folder: Path) -> Recording:
             f"Lava's runner executed the arithmetic {result['arithmetic'][:12]}, ours is {ours[:12]}: "
             "it changed during the run, run again"
         )
-    spikes: dict[str, Array] = {network.input.name: job.spikes}
+    spikes: dict[str, Array] = dict(job.spikes)
     states: dict[StateName, Array] = {}
 
     def load(name: str) -> Array:
@@ -243,7 +245,7 @@ def _time_limit(job: Job) -> float:
             raise EngineError(f"{SECONDS} must be a number of seconds, not {chosen!r}") from None
     network = job.program.network
     processes = len(network.populations) + len(network.connections)
-    weights = sum(c.weight.size * c.delay for c in network.connections)
+    weights = sum(c.wiring.synapses * c.delay for c in network.connections)
     step = processes * PROCESS_SECONDS + weights * WEIGHT_SECONDS
     return START_SECONDS + job.rows * job.steps * step
 

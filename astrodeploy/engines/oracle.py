@@ -4,7 +4,9 @@ It is the specification that the others are held against. Every value is checked
 that the tracer proved.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -24,7 +26,9 @@ def oracle(job: Job) -> Recording:
     network = job.program.network
     populations = [_Neurons(p, network, job) for p in network.populations if not p.is_input]
     for row in range(job.rows):
-        sent: Messages = {network.input.name: [_events(step) for step in job.spikes[row].tolist()]}
+        sent: Messages = {
+            name: [_events(step) for step in spikes[row].tolist()] for name, spikes in job.spikes.items()
+        }
         for p in populations:
             p.start()
             sent[p.name] = []
@@ -33,7 +37,7 @@ def oracle(job: Job) -> Recording:
                 sent[p.name].append(p.advance(row, step, sent))
     spikes = {p.name: p.messages for p in populations}
     return Recording(
-        spikes={network.input.name: job.spikes} | spikes,
+        spikes=dict(job.spikes) | spikes,
         states={key: array for p in populations for key, array in p.recorded.items()},
     )
 
@@ -112,17 +116,19 @@ class _Arrivals:
     def __init__(self, connection: Connection) -> None:
         self.source, self.port = connection.source, connection.port
         self.delay, self.lag, self.exponent = connection.delay, connection.lag, connection.exponent
-        self.columns: list[list[int]] = connection.weight.T.tolist()
+        columns = connection.wiring.sparse.tocsc()
+        starts, targets, weights = (a.tolist() for a in (columns.indptr, columns.indices, columns.data))
+        self.columns = [list(zip(targets[a:b], weights[a:b], strict=True)) for a, b in pairwise(starts)]
 
     def add(self, step: int, sent: Messages, arrived: Neurons) -> None:
         if step < self.delay or not (events := sent[self.source][step - self.delay]):
             return
-        totals = [0] * len(arrived)
+        totals: dict[int, int] = defaultdict(int)
         for neuron, message in events.items():
-            for i, weight in enumerate(self.columns[neuron]):
+            for i, weight in self.columns[neuron]:
                 totals[i] += weight * message
-        for each, total in zip(arrived, totals, strict=True):
-            each[self.port] += shifted(total, self.exponent)
+        for i, total in totals.items():
+            arrived[i][self.port] += shifted(total, self.exponent)
 
 
 def _by_neuron(arrays: Mapping[str, np.ndarray], size: int) -> Neurons:

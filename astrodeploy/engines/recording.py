@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Program
 
 StateName = tuple[str, str]  # population, state
@@ -14,27 +14,32 @@ StateName = tuple[str, str]  # population, state
 class Job:
     """Work for an engine, all on the chip's clock.
 
-    spikes       what the input population sends: (rows, steps, input size), 0 or 1; every row
-                 starts from rest
+    spikes       what every input population sends, by its name: (rows, steps, size) integers; every
+                 row starts from rest
     reset_every  0: never; else every population of depth k starts anew in step k, and clears its
                  fast states every so many steps from there (`arithmetic.resets`)
     record       the states to record
     """
 
     program: Program
-    spikes: Array
+    spikes: Mapping[str, Array]
     reset_every: int = 0
     record: frozenset[StateName] = field(default_factory=frozenset)
 
     @property
     def rows(self) -> int:
         """Independent runs."""
-        return len(self.spikes)
+        return len(self.stimulus)
 
     @property
     def steps(self) -> int:
         """Steps of every run."""
-        return int(self.spikes.shape[1])
+        return int(self.stimulus.shape[1])
+
+    @property
+    def stimulus(self) -> Array:
+        """What the first input population sends."""
+        return next(iter(self.spikes.values()))
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ import numpy as np
 from astrodeploy.arithmetic import dropped, resets, ticks
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.errors import InputError, UnsupportedError
-from astrodeploy.ir import Astrocyte, Connection, CubaLIF, Graph, Population
+from astrodeploy.ir import Astrocyte, Connection, CubaLIF, Graph, Input, Population
 from astrodeploy.ir.astrocytes import resting_gains
-from astrodeploy.ir.nodes import Array, FloatArray, Membrane
+from astrodeploy.ir.nodes import Array, Constant, FloatArray, Membrane
 
-INTEGRATORS = ("euler", "exponential")
+INTEGRATORS = ("own", "exact")
 SLOW_PORTS = ("activity", "modulation")  # what is under way to them at a reset still arrives
 
 
-def reference(job: Job, integrator: str = "euler") -> Recording:
+def reference(job: Job, integrator: str = "own") -> Recording:
     """Run the float network that a Program means. States have the names of the integer kinds':
 
     v         membrane above its reset value, because the chip resets to zero
@@ -31,23 +31,33 @@ def reference(job: Job, integrator: str = "euler") -> Recording:
 
     All are float64. Raises InputError, UnsupportedError.
     """
-    depths = {p.name: job.program.network[p.name].depth for p in job.program.reference.populations}
-    return simulate(job.program.reference, job.spikes, job.reset_every, job.record, integrator, depths)
+    graph = job.program.reference
+    depths = {p.name: job.program.network[p.name].depth for p in graph.populations}
+    stimulus = {p.name: given(p, job.spikes[p.name]) for p in graph.inputs}
+    return simulate(graph, stimulus, job.reset_every, job.record, integrator, depths)
+
+
+def given(population: Population, sent: Array) -> Array:
+    """What an input's messages mean in the model's numbers."""
+    node = population.node
+    return sent / node.unit if isinstance(node, Input) and node.unit != 1 else sent
 
 
 def simulate(
     graph: Graph,
-    spikes: Array,
+    spikes: Array | Mapping[str, Array],
     reset_every: int = 0,
     record: frozenset[StateName] = frozenset(),
-    integrator: str = "euler",
+    integrator: str = "own",
     depths: Mapping[str, int] | None = None,
 ) -> Recording:
-    """Run a float Graph on spikes (rows, steps, input size); every row starts from rest.
+    """Run a float Graph on spikes (rows, steps, input size), by input where there are several.
+
+    Every row starts from rest.
 
     reset_every  0: never; else every population clears its fast states every so many steps
     record       (population, state) to record, named as in `reference`; unknown ones are left out
-    integrator   "euler", as the nodes say, or "exponential": exact for inputs that are constant over a step
+    integrator   "own", as the nodes say, or "exact" for inputs that are constant over a step
     depths       the step in which each population starts; without them all start in step 0
 
     Raises InputError for an unknown integrator, UnsupportedError for a loop that takes no time.
@@ -55,9 +65,10 @@ def simulate(
     if integrator not in INTEGRATORS:
         raise InputError(f"there is no integrator {integrator!r}; there are {', '.join(INTEGRATORS)}")
     depths = depths or dict.fromkeys(graph.layers, 0)
-    rows, steps, _ = spikes.shape
+    stimulus = spikes if isinstance(spikes, Mapping) else {graph.input.name: spikes}
+    rows, steps, _ = next(iter(stimulus.values())).shape
     groups = [_group(graph[name], graph, rows, integrator) for name in evaluation_order(graph)]
-    sent: dict[str, Array] = {graph.input.name: spikes}
+    sent: dict[str, Array] = dict(stimulus)
     sent |= {g.name: np.zeros((rows, steps, g.size), g.dtype) for g in groups}
     states = {name: np.zeros((rows, steps, g.size)) for g in groups for name in g.recordable & record}
     for step in range(steps):
@@ -124,8 +135,10 @@ def _group(population: Population, graph: Graph, rows: int, integrator: str) -> 
         return _Astrocytes(population, node, graph, rows)
     if isinstance(node, Membrane):
         return _Neurons(population, node, graph, rows, integrator)
+    if isinstance(node, Constant):
+        return _Constants(population, graph, rows)
     raise UnsupportedError(
-        f"{population.name} is a {type(node).__name__}: the float engine runs LIF, CubaLIF and Astrocyte"
+        f"{population.name} is a {type(node).__name__}, which the float engine does not run"
     )
 
 
@@ -138,26 +151,49 @@ def _arrived(
         slow = each.port in SLOW_PORTS
         if local >= each.lag and not dropped(local, 0, each.lag, reset_every, slow):
             messages = sent[each.source][:, local - each.lag + depths[each.source]]
-            totals[each.port] += messages.astype(np.float64) @ np.asarray(each.weight, np.float64).T
+            totals[each.port] += each.wiring.deliver(messages.astype(np.float64))
     return totals
 
 
-class _Neurons(_Group):
-    """LIF and CubaLIF."""
+class _Constants(_Group):
+    """Sends 1 in every step."""
 
-    dtype = np.int32
+    dtype = np.uint8
+
+    def __init__(self, population: Population, graph: Graph, rows: int) -> None:
+        super().__init__(population, graph)
+        self.ones = np.ones((rows, self.size), np.uint8)
+
+    def reset(self, what: str) -> None:
+        """It has no state."""
+
+    def advance(self, step: int, arrived: dict[str, FloatArray]) -> Array:
+        return self.ones
+
+
+class _Neurons(_Group):
+    """LIF and CubaLIF, spiking or sending their membrane."""
+
     states = ("v", "u", "gain")
 
     def __init__(
         self, population: Population, node: Membrane, graph: Graph, rows: int, integrator: str
     ) -> None:
         super().__init__(population, graph)
+        self.node = node
+        self.dtype = np.int32 if node.sends == "spikes" else np.float64
         self.parameters = {name: flat(array, self.size) for name, array in node.arrays().items()}
-        self.k = graph.dt / self.parameters["tau"]
-        self.has_synapse = isinstance(node, CubaLIF)
-        if self.has_synapse:
-            self.k_syn = graph.dt / self.parameters["tau_syn"]
-        self.integrate = self._exponential if integrator == "exponential" else self._euler
+        self.leak, self.drive = flat(node.leak(graph.dt), self.size), flat(node.drive(graph.dt), self.size)
+        self.synapse = node if isinstance(node, CubaLIF) else None
+        if self.synapse is not None:
+            self.fall = flat(self.synapse.fall(graph.dt), self.size)
+        self.integrate = self._stepped
+        if integrator == "exact":
+            self.k = graph.dt / self.parameters["tau"]
+            self.exact_drive = np.where(self.k == 0, graph.dt, -np.expm1(-self.k)) * self.parameters["r"]
+            self.integrate = self._exact
+        self.dt = graph.dt
+        self.origin = self.parameters["v_reset"] if node.sends == "spikes" else np.zeros(self.size)
         self.gain = np.tile(resting_gains(graph).get(population.name, np.ones(self.size)), (rows, 1))
         self.u = np.zeros((rows, self.size))
         self.reset("fast")
@@ -167,48 +203,64 @@ class _Neurons(_Group):
             self.v = np.tile(self.parameters["v_leak"], (len(self.gain), 1))
             self.i = np.zeros_like(self.v)
             self.u = np.zeros_like(self.v)
+            self.wait = np.zeros(self.v.shape, np.int64)
 
     def advance(self, step: int, arrived: dict[str, FloatArray]) -> Array:
         message = arrived["modulation"]
         self.gain = np.where(message == 0, self.gain, message)
+        held = self.v
         self.integrate(self.gain * (arrived["current"] + self.parameters["bias"]))
-        passing = self.i if self.has_synapse else self.gain * arrived["current"]
-        self.u = self.k * self.parameters["r"] * passing
-        spike = self.v > self.parameters["v_threshold"]
-        self.v = np.where(spike, self.parameters["v_reset"], self.v)
+        passing = self.i if self.synapse is not None else self.gain * arrived["current"]
+        self.u = self.drive * passing
+        if self.node.sends != "spikes":
+            return np.maximum(self.v, 0) if self.node.sends == "rectified" else self.v
+        free = self.wait == 0
+        self.v = np.where(free, self.v, held)
+        threshold = self.parameters["v_threshold"]
+        above = self.v >= threshold if self.node.comparison == ">=" else self.v > threshold
+        spike = above & free
+        self.wait = np.where(spike, self.node.refractory, np.maximum(self.wait - 1, 0))
+        self.v = np.where(spike, self._after_spike(), self.v)
         return spike
+
+    def _after_spike(self) -> FloatArray:
+        p = self.parameters
+        if self.node.reset == "value":
+            return p["v_reset"]
+        return self.v - (p["v_threshold"] - p["v_reset"]) if self.node.reset == "subtract" else self.v
 
     def recorded(self, state: str) -> FloatArray:
         if state == "v":
-            return self.v - self.parameters["v_reset"]
+            return self.v - self.origin
         return self.gain if state == "gain" else self.u
 
-    def _euler(self, drive: FloatArray) -> None:
+    def _stepped(self, current: FloatArray) -> None:
         p = self.parameters
-        if self.has_synapse:
-            drive = self.i * (1 - self.k_syn) + self.k_syn * p["w_in"] * drive
-            self.i = drive
-        self.v = self.v + self.k * (p["v_leak"] - self.v + p["r"] * drive)
+        if self.synapse is not None:
+            current = self.i * (1 - self.fall) + self.fall * p["w_in"] * current
+            self.i = current
+        self.v = self.v + self.leak * (p["v_leak"] - self.v) + self.drive * current
 
-    def _exponential(self, drive: FloatArray) -> None:
-        """Both equations solved over one step, in which the drive is constant."""
+    def _exact(self, current: FloatArray) -> None:
+        """Both equations solved over one step, in which what arrives is constant."""
         p = self.parameters
-        if not self.has_synapse:
-            self.v = self.v - np.expm1(-self.k) * (p["v_leak"] + p["r"] * drive - self.v)
+        leak = -np.expm1(-self.k)
+        if self.synapse is None:
+            self.v = self.v + leak * (p["v_leak"] - self.v) + self.exact_drive * current
             return
-        settled = p["w_in"] * drive
+        k_syn = self.dt / p["tau_syn"]
+        settled = p["w_in"] * current
         excess = self.i - settled
-        target = p["v_leak"] + p["r"] * settled
-        self.i = settled + excess * np.exp(-self.k_syn)
-        self.v = self.v - np.expm1(-self.k) * (target - self.v) + p["r"] * excess * self._transfer()
+        self.i = settled + excess * np.exp(-k_syn)
+        steady = leak * (p["v_leak"] - self.v) + self.exact_drive * settled
+        self.v = self.v + steady + p["r"] * excess * self._transfer(k_syn)
 
-    def _transfer(self) -> FloatArray:
+    def _transfer(self, k_syn: FloatArray) -> FloatArray:
         """What one unit of decaying current adds to the membrane in a step: k e^-k where k = k_syn."""
-        fast, slow = np.maximum(self.k, self.k_syn), np.minimum(self.k, self.k_syn)
+        fast, slow = np.maximum(self.k, k_syn), np.minimum(self.k, k_syn)
         gap = fast - slow
         share = np.divide(-np.expm1(-gap), gap, out=np.ones_like(gap), where=gap != 0)
-        gained: FloatArray = self.k * np.exp(-slow) * share
-        return gained
+        return np.asarray(np.where(self.k == 0, self.dt, self.k) * np.exp(-slow) * share)
 
 
 class _Astrocytes(_Group):

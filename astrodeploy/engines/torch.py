@@ -13,7 +13,7 @@ from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.engines.reference import evaluation_order
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Graph
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir.arrays import Array
 
 
 def torch(job: Job) -> Recording:
@@ -26,7 +26,7 @@ def torch(job: Job) -> Recording:
     graph = job.program.reference
     with library.no_grad():
         layers = _layers(graph)
-        spikes: dict[str, Array] = {graph.input.name: job.spikes}
+        spikes: dict[str, Array] = dict(job.spikes)
         for layer in layers:
             depth = network[layer.name].depth
             spikes |= layer.run(spikes, depth, {p.name: p.depth for p in network.populations}, job)

@@ -30,6 +30,7 @@ from astrodeploy.ir.astrocytes import resting_gains
 from astrodeploy.ir.canonical import reshaped
 from astrodeploy.ir.nodes import Array, Membrane
 from astrodeploy.ir.plain import fingerprint
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.storage import json_text
 
 KEY = "astrodeploy"
@@ -49,7 +50,7 @@ def metadata(graph: Graph, core: Graph) -> dict[str, Any]:
     for name in modulated:
         for each in graph.into(name):
             if each.port == "current":
-                tensors[f"{KEY}.weight.{each.name}"] = each.weight
+                tensors[f"{KEY}.weight.{replace(each, lag=0).name}"] = each.weight
         tensors[f"{KEY}.bias.{name}"] = _bias(graph[name])
     encoder = graph.encoder
     text = {
@@ -58,13 +59,14 @@ def metadata(graph: Graph, core: Graph) -> dict[str, Any]:
         "core": "runs at rest",
         "core_sha256": fingerprint(_bare(core)),
         "dt": graph.dt,
-        "output": core.output,
+        "outputs": list(core.outputs),
+        "readout": core.readout,
         "reset": "value",
         "threshold": ">",
         "integrator": "forward euler, current updated first",
         "encoder": None if encoder is None else {"steps": encoder.steps, "seed": encoder.seed},
         "astrocytes": astrocytes,
-        "lags": {c.name: c.lag for c in core.connections if c.lag},
+        "lags": {replace(c, lag=0).name: c.lag for c in core.connections if c.lag},
         "shapes": {p.name: list(p.shape) for p in graph.populations if len(p.shape) > 1},
         "modulated": modulated,
     }
@@ -157,8 +159,9 @@ def _restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any]) ->
         graph = graph.with_population(replace(graph.input, node=encoder))
     connections = []
     for each in graph.connections:
-        weight = metadata[f"{KEY}.weight.{each.name}"] if each.target in data["modulated"] else each.weight
-        connections.append(replace(each, weight=weight, lag=int(data["lags"].get(each.name, 0))))
+        if each.target in data["modulated"]:
+            each = replace(each, wiring=Dense(metadata[f"{KEY}.weight.{each.name}"]))
+        connections.append(replace(each, lag=int(data["lags"].get(each.name, 0))))
     for name in data["modulated"]:
         population = graph[name]
         assert isinstance(population.node, Membrane)
@@ -177,6 +180,6 @@ def _loop(each: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Connecti
     (source, observe_lag), (target, modulate_lag) = each["observes"], each["modulates"]
     pool, spread = metadata[f"{each['tensors']}.pool"], metadata[f"{each['tensors']}.spread"]
     return [
-        Connection(source, each["name"], "activity", pool, lag=int(observe_lag)),
-        Connection(each["name"], target, "modulation", spread, lag=int(modulate_lag)),
+        Connection(source, each["name"], "activity", Dense(pool), lag=int(observe_lag)),
+        Connection(each["name"], target, "modulation", Dense(spread), lag=int(modulate_lag)),
     ]

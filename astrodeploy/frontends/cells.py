@@ -27,7 +27,7 @@ def node_of(path: str, cell: torch.nn.Module, size: int, bias: Array, dt: float)
             f"{path} resets by {p.reset_method.__name__}: supported is norse's reset_value (to v_reset)"
         )
     spread = partial(_spread, path, size)
-    membrane = {
+    membrane: dict[str, Any] = {
         "tau": _inverse(spread(p.tau_mem_inv)),
         "r": np.ones(size),
         "v_leak": spread(p.v_leak),

@@ -21,6 +21,7 @@ from astrodeploy.ir import LIF, Connection, CubaLIF, Graph, Input, Population, v
 from astrodeploy.ir.astrocytes import without_astrocytes
 from astrodeploy.ir.canonical import canonical, flattened
 from astrodeploy.ir.nodes import Array, Membrane, Node
+from astrodeploy.ir.wiring import Dense
 
 WEIGHTS = (nir.Linear, nir.Affine)
 NEURONS = (nir.LIF, nir.CubaLIF)
@@ -173,7 +174,7 @@ def from_nir(document: nir.NIRGraph, dt: float | None = None, what: str = "the N
     if extension and dt is not None and not isclose(dt, step, rel_tol=1e-9):
         raise NirError(f"{what} was written for dt = {step:g} s, asked for is dt = {dt:g} s: leave dt out")
     try:
-        output = str(extension["output"]) if extension else None
+        output = str(extension["outputs"][0]) if extension else None
         core = canonical(_core(document, float(step), output, what))
     except (KeyError, ValueError, TypeError) as error:
         raise NirError(f"{what} is no valid NIR graph: {error!r}") from error
@@ -200,8 +201,8 @@ def _core(document: nir.NIRGraph, dt: float, output: str | None, what: str) -> G
             populations.append(Population(name, tuple(np.shape(node.v_threshold)), node_float))
     shape = tuple(int(n) for n in nodes[inputs[0]].input_type["input"])
     populations.append(Population(inputs[0], shape, Input()))
-    connections = tuple(Connection(s, t, "current", w) for (s, t), w in weights.items())
-    return Graph(dt, tuple(populations), connections, feeding[0])
+    connections = tuple(Connection(s, t, "current", Dense(w)) for (s, t), w in weights.items())
+    return Graph(dt, tuple(populations), connections, (feeding[0],))
 
 
 def _weights(

@@ -7,7 +7,7 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 
 from astrodeploy.errors import StimulusError
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir.arrays import Array
 
 
 def read_stimulus(path: Path) -> tuple[Array, Array | None]:

@@ -20,6 +20,7 @@ from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.frontends.cells import CELLS, node_of
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.nodes import Array, Astrocyte, Input, RateEncoder
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.nn import AstrocyteLayer
 from astrodeploy.nn import RateEncoder as RateEncoderModule
 
@@ -84,7 +85,7 @@ class _Builder:
         """What was collected."""
         assert self.input_shape is not None, "a network without a layer is refused before"
         start = Population(INPUT, self.input_shape, self.input_node)
-        return Graph(self.dt, (start, *self.populations), tuple(self.connections), output)
+        return Graph(self.dt, (start, *self.populations), tuple(self.connections), (output,))
 
     def call(self, path: str, module: torch.nn.Module, signal: Any) -> tuple[Signal, _State] | Signal:
         """What a module makes of a signal."""
@@ -108,7 +109,7 @@ class _Builder:
             )
         self.populations.append(population)
         for source, weight in _merged(current.terms):
-            self.connections.append(Connection(source, population.name, "current", weight))
+            self.connections.append(Connection(source, population.name, "current", Dense(weight)))
         return Spikes(population.name, population.size)
 
 
@@ -176,8 +177,8 @@ def _astrocyte_layer(
     name = f"{layer}_astrocytes"
     builder.populations.append(Population(name, log_gain.shape, astrocyte))
     spread = np.eye(len(log_gain))[_numpy(module.domain_of).astype(np.int64)]
-    builder.connections.append(Connection(layer, name, "activity", _numpy(module.pool), lag=1))
-    builder.connections.append(Connection(name, layer, "modulation", spread, lag=1))
+    builder.connections.append(Connection(layer, name, "activity", Dense(_numpy(module.pool)), lag=1))
+    builder.connections.append(Connection(name, layer, "modulation", Dense(spread), lag=1))
     return spikes, _State()
 
 

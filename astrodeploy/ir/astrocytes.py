@@ -23,7 +23,7 @@ def without_astrocytes(graph: Graph) -> Graph:
     """The network with all astrocytes at rest for ever: no astrocytes, their gains in the weights."""
     gains = resting_gains(graph)
     connections = tuple(
-        replace(c, weight=c.weight * gains[c.target][:, None]) if c.target in gains else c
+        replace(c, wiring=c.wiring.scaled(gains[c.target])) if c.target in gains else c
         for c in graph.connections
         if not (graph[c.source].is_astrocyte or graph[c.target].is_astrocyte)
     )

@@ -17,12 +17,14 @@ def canonical(graph: Graph) -> Graph:
     order = _distances(graph)
     populations = sorted(graph.populations, key=lambda p: (order[p.name], p.name))
     rank = {p.name: i for i, p in enumerate(populations)}
-    connections = sorted(graph.connections, key=lambda c: (rank[c.target], rank[c.source], c.port))
+    connections = sorted(graph.connections, key=lambda c: (rank[c.target], rank[c.source], c.port, c.lag))
     return replace(
         graph,
         dt=float(graph.dt),
         populations=tuple(replace(p, node=_spread(p)) for p in populations),
-        connections=tuple(replace(c, weight=c.weight.astype(np.float64)) for c in connections),
+        connections=tuple(
+            replace(c, wiring=c.wiring.with_values(c.wiring.values.astype(np.float64))) for c in connections
+        ),
     )
 
 

@@ -8,7 +8,10 @@ from math import prod
 import numpy as np
 
 from astrodeploy.errors import InputError
-from astrodeploy.ir.nodes import Array, Astrocyte, Compartments, Input, Node, RateEncoder, frozen
+from astrodeploy.ir.arrays import Array
+from astrodeploy.ir.host import HostStage
+from astrodeploy.ir.nodes import Astrocyte, Compartments, Input, Node, RateEncoder
+from astrodeploy.ir.wiring import Conv, Dense, Wiring
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,38 +43,49 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class Connection:
-    """Weighted messages from every neuron of `source` to one port of `target`.
+    """Weighted messages from one population to one port of another.
 
-    `weight` is (target size, source size), float64 before `quantise` and int8 after; then a message m
-    adds (weight * m) * 2**exponent. `lag` is the delay in the model's own time, `delay` that on the
-    chip (0 until `retime`, then at least 1).
+    `wiring` holds the weights and says which neurons they connect: float64 before `quantise` and int8
+    after; then a message m adds (weight * m) * 2**exponent. `lag` is the delay in the model's own time,
+    `delay` that on the chip (0 until `retime`, then at least 1).
     """
 
     source: str
     target: str
     port: str
-    weight: Array
+    wiring: Wiring
     exponent: int = 0
     lag: int = 0
     delay: int = 0
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "weight", frozen(self.weight))
-
     @property
     def name(self) -> str:
         """Readable name, unique in a Graph."""
-        return f"{self.source} -> {self.target}.{self.port}"
+        return f"{self.source} -> {self.target}.{self.port}{f' +{self.lag}' if self.lag else ''}"
+
+    @property
+    def weight(self) -> Array:
+        """The weights as an array (target size, source size); for small networks."""
+        return self.wiring.matrix()
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A network and its time step. `output` names the population whose spike counts are read out."""
+    """A network and its time step.
+
+    outputs  the populations that are read out
+    readout  how: "count" of spikes over a sample; of membranes the "last" value, "mean" or "max"
+    before   what the host computes of every stimulus, before the network gets it
+    after    what the host computes of every step's messages of the one output; summed over a sample
+    """
 
     dt: float
     populations: tuple[Population, ...]
     connections: tuple[Connection, ...]
-    output: str
+    outputs: tuple[str, ...]
+    readout: str = "count"
+    before: HostStage | None = None
+    after: HostStage | None = None
 
     def __getitem__(self, name: str) -> Population:
         for population in self.populations:
@@ -85,9 +99,19 @@ class Graph:
         return tuple(p.name for p in self.populations)
 
     @property
+    def inputs(self) -> tuple[Population, ...]:
+        """The populations that are fed from outside."""
+        return tuple(p for p in self.populations if p.is_input)
+
+    @property
     def input(self) -> Population:
-        """The one population that is fed from outside."""
-        return next(p for p in self.populations if p.is_input)
+        """The population that is fed from outside; the first where there are several."""
+        return self.inputs[0]
+
+    @property
+    def output(self) -> str:
+        """The population that is read out; the first where there are several."""
+        return self.outputs[0]
 
     @property
     def encoder(self) -> RateEncoder | None:
@@ -113,9 +137,13 @@ class Graph:
         exchanged = tuple(population if p.name == population.name else p for p in self.populations)
         return replace(self, populations=exchanged)
 
+    def _stages(self) -> Iterator[tuple[str, HostStage]]:
+        yield from ((n, s) for n, s in (("before", self.before), ("after", self.after)) if s is not None)
+
     def text(self) -> str:
         """Stable text form: one line a population, one a connection."""
-        lines = [f"graph dt={self.dt:g}s output={self.output}"]
+        lines = [f"graph dt={self.dt:g}s output={','.join(self.outputs)} readout={self.readout}"]
+        lines += [f"  host {name}: {stage.text}" for name, stage in self._stages()]
         lines += [f"  {_population_text(p)}" for p in self.populations]
         lines += [f"  {_connection_text(c)}" for c in self.connections]
         return "\n".join(lines) + "\n"
@@ -138,10 +166,14 @@ def _population_text(population: Population) -> str:
 
 
 def _connection_text(connection: Connection) -> str:
-    shape = "x".join(str(n) for n in connection.weight.shape)
+    wiring = connection.wiring
+    shape = "x".join(str(n) for n in wiring.values.shape)
     shift = f" *2^{connection.exponent}" if connection.exponent else ""
+    pattern = "" if isinstance(wiring, Dense) else f" {type(wiring).__name__}"
+    if isinstance(wiring, Conv):
+        pattern += "".join(f" {k}={v}" for k, v in wiring.settings().items() if k != "input_shape")
     return (
-        f"{connection.name}: {connection.weight.dtype}[{shape}] {array_text(connection.weight)}{shift}"
+        f"{connection.name}:{pattern} {wiring.values.dtype}[{shape}] {array_text(wiring.values)}{shift}"
         f" lag={connection.lag} delay={connection.delay}"
     )
 

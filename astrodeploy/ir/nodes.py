@@ -7,23 +7,18 @@ after it, of `Compartments` and the two inputs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from astrodeploy.compartments.kind import Kind
+from astrodeploy.ir.arrays import Array, FloatArray, IntArray, frozen
 
-Array = npt.NDArray[Any]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+RESETS = ("value", "subtract", "none")
+COMPARISONS = (">", ">=")
+INTEGRATORS = ("euler", "exponential")
+SENDS = ("spikes", "membrane", "rectified")
 
-
-def frozen(array: npt.ArrayLike, dtype: npt.DTypeLike = None) -> Array:
-    """A contiguous copy that can't be written to."""
-    copy = np.array(array, dtype=dtype, order="C")
-    copy.flags.writeable = False
-    return copy
+__all__ = ["Array", "FloatArray", "IntArray", "frozen"]
 
 
 class Node:
@@ -47,7 +42,19 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Input(Node):
-    """What comes from outside: x[:, t] is what the population sends in step t (0 or 1)."""
+    """What comes from outside: x[:, t] is what the population sends in step t.
+
+    Spikes are 0 and 1. Graded input is sent as the nearest integer to `unit` x within low..high.
+    """
+
+    low: int = 0
+    high: int = 1
+    unit: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Constant(Node):
+    """Sends 1 in every step: what a bias in a synaptic current becomes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +71,19 @@ class RateEncoder(Node):
 
 @dataclass(frozen=True, eq=False)
 class Membrane(Node):
-    """Base of the spiking neurons: tau v' = v_leak - v + r I, forward Euler, from v_leak on:
+    """Base of the neurons: tau v' = v_leak - v + r I, stepped from v_leak on:
 
-        v <- v + k (v_leak - v + r I);  z = v > v_threshold;  v <- v_reset where z
+        v <- v + leak (v_leak - v) + drive I;  z = v > v_threshold;  v <- v_reset where z
 
-    What the input I is, the kinds of neurons say; `bias` is a constant part of it.
+    What the input I is, the kinds of neurons say; `bias` is a constant part of it. An infinite tau is a
+    neuron without leak, v' = r I. What else differs between the tools that train neurons:
+
+    integrator  "euler": leak = k; "exponential": leak = 1 - exp(-k); k = dt / tau. drive = leak r, and
+                dt r without leak
+    reset       "value": to v_reset; "subtract": v <- v - (v_threshold - v_reset); "none"
+    comparison  a spike where v ">" or ">=" v_threshold
+    refractory  steps after a spike in which v stays as the reset left it
+    sends       "spikes"; without a threshold: "membrane", the message is v itself, or "rectified", max(v, 0)
     """
 
     tau: FloatArray
@@ -77,9 +92,33 @@ class Membrane(Node):
     v_threshold: FloatArray
     v_reset: FloatArray
     bias: FloatArray
+    integrator: str = field(default="euler", kw_only=True)
+    reset: str = field(default="value", kw_only=True)
+    comparison: str = field(default=">", kw_only=True)
+    refractory: int = field(default=0, kw_only=True)
+    sends: str = field(default="spikes", kw_only=True)
 
     def __post_init__(self) -> None:
         self._freeze()
+
+    def leak(self, dt: float) -> FloatArray:
+        """Share of the way to v_leak that v goes in a step."""
+        return _share(dt / self.tau, self.integrator)
+
+    def drive(self, dt: float) -> FloatArray:
+        """What an input of 1 adds to v in a step."""
+        return np.where(np.isinf(self.tau), dt, self.leak(dt)) * self.r
+
+    @property
+    def reach(self) -> FloatArray:
+        """The threshold above the reset value; 1 for a neuron without a threshold."""
+        if self.sends != "spikes":
+            return np.ones_like(self.v_threshold)
+        return self.v_threshold - self.v_reset
+
+
+def _share(k: FloatArray, integrator: str) -> FloatArray:
+    return np.asarray(k if integrator == "euler" else -np.expm1(-k))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +130,19 @@ class LIF(Membrane):
 class CubaLIF(Membrane):
     """A membrane whose input is a synaptic current, which is updated first:
 
-        i <- i (1 - dt / tau_syn) + (dt / tau_syn) w_in g (weighted messages + bias);  I = i
+        i <- i (1 - fall) + fall w_in g (weighted messages + bias);  I = i
 
-    In Norse's LIFCell the current jumps by its input and decays after use: w_in = tau_syn / dt says
-    the same, with the one factor 1 - dt / tau_syn at the right place.
+    with fall = dt / tau_syn, or 1 - exp(-dt / tau_syn) where the integrator is exponential. In Norse's
+    LIFCell the current jumps by its input and decays after use: w_in = tau_syn / dt says the same, with
+    the one factor 1 - dt / tau_syn at the right place.
     """
 
     tau_syn: FloatArray
     w_in: FloatArray
+
+    def fall(self, dt: float) -> FloatArray:
+        """Share of the synaptic current that is lost in a step."""
+        return _share(dt / self.tau_syn, self.integrator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,5 +192,5 @@ class Compartments(Node):
 
 
 FLOAT_NODES: dict[str, type[Node]] = {
-    node.__name__: node for node in (Input, RateEncoder, LIF, CubaLIF, Astrocyte)
+    node.__name__: node for node in (Input, RateEncoder, Constant, LIF, CubaLIF, Astrocyte)
 }

@@ -1,11 +1,12 @@
 """Number formats of the chip, as values: range, unit, and what rounding to them costs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from astrodeploy.arithmetic import DECAY_UNITY
-from astrodeploy.compartments.kind import Range
+from astrodeploy.compartments.kind import Kind, Range
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir.nodes import Array, FloatArray, IntArray
 
@@ -67,6 +68,14 @@ def bias_format(bias: Rounded) -> Rounded:
         exponent += np.rint(magnitude / 2.0**exponent) > BIAS_MANTISSA.high
     mantissa = np.rint(bias.exact / 2.0**exponent).astype(np.int64)
     return Rounded(mantissa << exponent, bias.exact)
+
+
+def initial_states(name: str, kind: Kind, values: Mapping[str, Array]) -> dict[str, IntArray]:
+    """The states at rest as integers."""
+    return {
+        key: Fixed(state.range, 1.0).round(values[key], f"{name}.{key} at rest").integers
+        for key, state in kind.states.items()
+    }
 
 
 def mantissa_and_shift(value: float, mantissa: Range, shift: Range, name: str) -> tuple[int, int]:

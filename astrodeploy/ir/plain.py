@@ -10,7 +10,9 @@ import numpy as np
 from astrodeploy.compartments.kind import Kind
 from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
+from astrodeploy.ir.host import HostStage
 from astrodeploy.ir.nodes import FLOAT_NODES, Array, Compartments, Node
+from astrodeploy.ir.wiring import from_parts
 from astrodeploy.storage import json_text
 
 Plain = dict[str, Any]
@@ -23,7 +25,10 @@ def to_plain(graph: Graph) -> tuple[Plain, dict[str, Array]]:
     connections = [_connection(c, f"connection.{i}", tensors) for i, c in enumerate(graph.connections)]
     plain = {
         "dt": float(graph.dt),
-        "output": graph.output,
+        "outputs": list(graph.outputs),
+        "readout": graph.readout,
+        "before": _stage(graph.before, "before", tensors),
+        "after": _stage(graph.after, "after", tensors),
         "populations": populations,
         "connections": connections,
         "kinds": {
@@ -46,10 +51,20 @@ def _population(population: Population, prefix: str, tensors: dict[str, Array]) 
     return plain | {"node": type(node).__name__, "settings": node.scalars()}
 
 
+def _stage(stage: HostStage | None, prefix: str, tensors: dict[str, Array]) -> Plain | None:
+    if stage is None:
+        return None
+    tensors[f"{prefix}.onnx"] = np.frombuffer(stage.onnx, np.uint8)
+    shapes = {"inputs": list(stage.inputs), "outputs": list(stage.outputs)}
+    return shapes | {"operators": list(stage.operators)}
+
+
 def _connection(connection: Connection, prefix: str, tensors: dict[str, Array]) -> Plain:
-    tensors[f"{prefix}.weight"] = connection.weight
+    wiring = connection.wiring
+    tensors |= {f"{prefix}.{k}": v for k, v in wiring.arrays().items()}
     names = ("source", "target", "port", "exponent", "lag", "delay")
-    return {name: getattr(connection, name) for name in names}
+    pattern = {"pattern": type(wiring).__name__, "settings": wiring.settings()}
+    return pattern | {"arrays": sorted(wiring.arrays())} | {name: getattr(connection, name) for name in names}
 
 
 def from_plain(plain: Mapping[str, Any], tensors: Mapping[str, Array]) -> Graph:
@@ -58,7 +73,10 @@ def from_plain(plain: Mapping[str, Any], tensors: Mapping[str, Array]) -> Graph:
         kinds = {name: Kind.from_dict(kind) for name, kind in plain["kinds"].items()}
         return Graph(
             dt=float(plain["dt"]),
-            output=str(plain["output"]),
+            outputs=tuple(str(name) for name in plain["outputs"]),
+            readout=str(plain["readout"]),
+            before=_read_stage(plain["before"], "before", tensors),
+            after=_read_stage(plain["after"], "after", tensors),
             populations=tuple(
                 _read_population(p, f"population.{i}", tensors, kinds)
                 for i, p in enumerate(plain["populations"])
@@ -97,7 +115,7 @@ def _read_float_node(plain: Mapping[str, Any], prefix: str, tensors: Mapping[str
     arguments: dict[str, Any] = {}
     for each in fields(cls):  # type: ignore[arg-type]
         if each.name in plain["settings"]:
-            arguments[each.name] = {"int": int, "float": float}[str(_type_name(each.type))](
+            arguments[each.name] = {"int": int, "float": float, "str": str}[str(_type_name(each.type))](
                 plain["settings"][each.name]
             )
         else:
@@ -115,12 +133,26 @@ def _integers(array: Array) -> Array:
     return array.astype(np.int64)
 
 
+def _read_stage(
+    plain: Mapping[str, Any] | None, prefix: str, tensors: Mapping[str, Array]
+) -> HostStage | None:
+    if plain is None:
+        return None
+    return HostStage(
+        onnx=tensors[f"{prefix}.onnx"].astype(np.uint8).tobytes(),
+        inputs=tuple(int(n) for n in plain["inputs"]),
+        outputs=tuple(int(n) for n in plain["outputs"]),
+        operators=tuple(str(name) for name in plain["operators"]),
+    )
+
+
 def _read_connection(plain: Mapping[str, Any], prefix: str, tensors: Mapping[str, Array]) -> Connection:
+    arrays = {str(k): tensors[f"{prefix}.{k}"] for k in plain["arrays"]}
     return Connection(
         source=str(plain["source"]),
         target=str(plain["target"]),
         port=str(plain["port"]),
-        weight=tensors[f"{prefix}.weight"],
+        wiring=from_parts(str(plain["pattern"]), dict(plain["settings"]), arrays),
         exponent=int(plain["exponent"]),
         lag=int(plain["lag"]),
         delay=int(plain["delay"]),

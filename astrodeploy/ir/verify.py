@@ -4,13 +4,29 @@ import numpy as np
 
 from astrodeploy.compartments.kind import Range
 from astrodeploy.errors import InputError
+from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.graph import Connection, Graph, Population
-from astrodeploy.ir.nodes import LIF, Array, Astrocyte, Compartments, CubaLIF, Input, Membrane, RateEncoder
+from astrodeploy.ir.nodes import (
+    COMPARISONS,
+    INTEGRATORS,
+    LIF,
+    RESETS,
+    SENDS,
+    Astrocyte,
+    Compartments,
+    Constant,
+    CubaLIF,
+    Input,
+    Membrane,
+    RateEncoder,
+)
 
 SINGLE_PRECISION = 1e-6  # time constants are the inverses of a float32
+MAXIMAL_REFRACTORY = 63
 PORTS: dict[type, tuple[str, ...]] = {
     Input: (),
     RateEncoder: (),
+    Constant: (),
     LIF: ("current", "modulation"),
     CubaLIF: ("current", "modulation"),
     Astrocyte: ("activity",),
@@ -34,10 +50,7 @@ def verify(graph: Graph) -> None:
 def _structure(graph: Graph) -> list[str]:
     names = graph.layers
     findings = [f"two populations are called {n!r}" for n in sorted(set(names)) if names.count(n) > 1]
-    if sum(p.is_input for p in graph.populations) != 1:
-        findings.append(f"it needs exactly one input, here {sum(p.is_input for p in graph.populations)}")
-    if graph.output not in names:
-        findings.append(f"its output {graph.output!r} is no population")
+    findings += _ends(graph)
     if not (np.isfinite(graph.dt) and graph.dt > 0):
         findings.append(f"dt must be a positive number of seconds, not {graph.dt!r}")
     for c in graph.connections:
@@ -61,6 +74,31 @@ def _structure(graph: Graph) -> list[str]:
     return findings
 
 
+READOUTS = ("count", "last", "mean", "max")
+
+
+def _ends(graph: Graph) -> list[str]:
+    """Findings about what goes in and comes out."""
+    findings = [f"its output {name!r} is no population" for name in graph.outputs if name not in graph.layers]
+    if len(set(graph.outputs)) != len(graph.outputs) or not graph.outputs:
+        findings.append(f"its outputs must be one or more different populations, not {graph.outputs}")
+    if graph.readout not in READOUTS:
+        findings.append(f"its read-out must be one of {', '.join(READOUTS)}, not {graph.readout!r}")
+    if not graph.inputs:
+        findings.append("it needs an input")
+    elif len({_presented(p) for p in graph.inputs}) > 1:
+        findings.append("its inputs must all have encoders of the same steps, or none")
+    if graph.before is not None and len(graph.inputs) > 1:
+        findings.append("ordinary layers before the network need it to have one input")
+    if graph.after is not None and len(graph.outputs) > 1:
+        findings.append("ordinary layers after the network need it to have one output")
+    return findings
+
+
+def _presented(population: Population) -> int:
+    return population.node.steps if isinstance(population.node, RateEncoder) else 0
+
+
 def _is_float(graph: Graph, name: str) -> bool:
     return any(p.name == name and not isinstance(p.node, Compartments) for p in graph.populations)
 
@@ -71,20 +109,18 @@ def _node(population: Population, dt: float) -> list[str]:
         return _compartments(population, node)
     findings: list[str] = []
     for key, array in node.arrays().items():
-        findings += finite(f"{name}.{key}", array)
+        if not (isinstance(node, Membrane) and key in _UNBOUNDED):
+            findings += finite(f"{name}.{key}", array)
         if array.shape not in ((), population.shape):
             findings.append(f"{name}.{key} has shape {array.shape}, the population {population.shape}")
     if findings:
         return findings
     if isinstance(node, Membrane):
-        taus = {"tau": node.tau} | ({"tau_syn": node.tau_syn} if isinstance(node, CubaLIF) else {})
-        for key, tau in taus.items():
-            if np.any(tau < dt * (1 - SINGLE_PRECISION)):
-                findings.append(
-                    f"{name}.{key} is {tau.min():g} s, shorter than dt = {dt:g} s: choose a smaller dt"
-                )
-        if np.any(node.v_threshold <= node.v_reset):
-            findings.append(f"{name} resets to {node.v_reset.max():g}, not below its threshold")
+        findings += _membrane(name, node, dt)
+    if isinstance(node, Input) and not (
+        node.low <= 0 < node.high and np.isfinite(node.unit) and node.unit > 0
+    ):
+        findings.append(f"{name} must send a range around 0 in a positive unit, not {node.low}..{node.high}")
     if isinstance(node, RateEncoder) and not 0 <= node.seed < 1 << 32:
         findings.append(f"{name}.seed must lie in 0..2**32 - 1, not {node.seed}")
     if isinstance(node, RateEncoder) and node.steps < 1:
@@ -102,6 +138,36 @@ def _node(population: Population, dt: float) -> list[str]:
             findings.append(f"{name}'s gain range must contain 1, not 2**{node.low:g}..2**{node.high:g}")
         if np.any((node.log_gain < node.low) | (node.log_gain > node.high)):
             findings.append(f"{name} has resting gains outside its range, 2**{node.low:g}..2**{node.high:g}")
+    return findings
+
+
+_UNBOUNDED = ("tau",)  # infinite: no leak
+
+
+def _membrane(name: str, node: Membrane, dt: float) -> list[str]:
+    findings: list[str] = []
+    taus = {"tau": node.tau} | ({"tau_syn": node.tau_syn} if isinstance(node, CubaLIF) else {})
+    least = dt * (1 - SINGLE_PRECISION) if node.integrator == "euler" else 0.0
+    for key, tau in taus.items():
+        if np.any(np.isnan(tau)) or np.any(tau <= 0):
+            findings.append(f"{name}.{key} must be positive (seconds), not {np.min(tau):g}")
+        elif np.any(tau < least):
+            findings.append(
+                f"{name}.{key} is {tau.min():g} s, shorter than dt = {dt:g} s: choose a smaller dt"
+            )
+    for what, allowed in (
+        ("reset", RESETS),
+        ("comparison", COMPARISONS),
+        ("integrator", INTEGRATORS),
+        ("sends", SENDS),
+    ):
+        if getattr(node, what) not in allowed:
+            findings.append(f"{name}.{what} is {getattr(node, what)!r}; known are {', '.join(allowed)}")
+    if not 0 <= node.refractory <= MAXIMAL_REFRACTORY:
+        findings.append(f"{name}.refractory must lie in 0..{MAXIMAL_REFRACTORY} steps, not {node.refractory}")
+    resets = node.sends == "spikes" and node.reset != "none"
+    if resets and np.any(node.v_threshold <= node.v_reset):
+        findings.append(f"{name} resets to {node.v_reset.max():g}, not below its threshold")
     return findings
 
 
@@ -130,10 +196,11 @@ def _compartments(population: Population, node: Compartments) -> list[str]:
 
 def _connection(graph: Graph, connection: Connection) -> list[str]:
     source, target = graph[connection.source], graph[connection.target]
-    findings = finite(connection.name, connection.weight)
-    if connection.weight.shape != (target.size, source.size):
+    wiring = connection.wiring
+    findings = finite(connection.name, wiring.values)
+    if wiring.shape != (target.size, source.size):
         findings.append(
-            f"{connection.name}: weights are {connection.weight.shape}, "
+            f"{connection.name}: weights are {wiring.shape}, "
             f"needed is (target, source) = ({target.size}, {source.size})"
         )
     node = target.node
@@ -146,8 +213,8 @@ def _connection(graph: Graph, connection: Connection) -> list[str]:
         findings.append(f"{connection.name}: on the chip a delay is at least 1 step")
     if not isinstance(node, Compartments) and connection.exponent:
         findings.append(f"{connection.name}: only weights on the chip have an exponent, not float ones")
-    if isinstance(node, Compartments) and connection.weight.dtype != np.int8:
-        findings.append(f"{connection.name}: weights on the chip are int8, not {connection.weight.dtype}")
+    if isinstance(node, Compartments) and wiring.values.dtype != np.int8:
+        findings.append(f"{connection.name}: weights on the chip are int8, not {wiring.values.dtype}")
     if not -32 <= connection.exponent <= 32:
         findings.append(f"{connection.name}: the exponent {connection.exponent} lies outside -32..32")
     return findings
@@ -162,16 +229,19 @@ def message_range(source: Population) -> Range:
             if ranges
             else Range(0, 0)
         )
+    if isinstance(source.node, Input):
+        return Range(source.node.low, source.node.high)
     return Range(0, 1)
 
 
 def arrival_range(graph: Graph, connection: Connection) -> Range:
     """The least and most that one connection can bring to a neuron in a step."""
     message = message_range(graph[connection.source])
-    weight = connection.weight.astype(np.int64)
-    high = np.maximum(weight * message.high, weight * message.low).sum(1).max()
-    low = np.minimum(weight * message.high, weight * message.low).sum(1).min()
-    return Range(shifted(int(low), connection.exponent), shifted(int(high), connection.exponent))
+    low, high = connection.wiring.bounds(message.low, message.high)
+    return Range(
+        shifted(int(low.min(initial=0)), connection.exponent),
+        shifted(int(high.max(initial=0)), connection.exponent),
+    )
 
 
 def shifted(value: int, exponent: int) -> int:

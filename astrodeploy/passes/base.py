@@ -14,7 +14,7 @@ Notes = tuple[Note, ...]
 class Draft:
     """A Program in the making: the network so far, its chip, and the cores once they are assigned.
 
-    `reference` is the float network that the Program will mean: set by the last pass before `quantise`.
+    `reference` is the float network that the Program will mean: set by the pass `lower`.
     """
 
     graph: Graph

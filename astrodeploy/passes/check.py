@@ -10,11 +10,11 @@ from astrodeploy.arithmetic import ALIGNMENT
 from astrodeploy.chip import Chip, Instructions, operation_count
 from astrodeploy.compartments import KINDS, Range
 from astrodeploy.errors import DoesNotFit
-from astrodeploy.ir import Compartments, Graph, Population
+from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.nodes import Array, IntArray
 from astrodeploy.ir.verify import arrival_range, message_range
 from astrodeploy.passes.base import Draft, Notes
-from astrodeploy.program import Core, Note
+from astrodeploy.program import Core, Note, Slice
 from astrodeploy.synapses import neuron_bits, store
 
 Findings = Iterator[str]
@@ -78,9 +78,10 @@ def weights_have_their_width(draft: Draft) -> Findings:
     """Every weight fits the chip's signed weight."""
     allowed = Range.signed(draft.chip.widths.weight_bits.value)
     for c in draft.graph.connections:
-        if c.weight.size and not allowed.contains(Range(int(c.weight.min()), int(c.weight.max()))):
+        values = c.wiring.values
+        if values.size and not allowed.contains(Range(int(values.min()), int(values.max()))):
             yield (
-                f"{c.name} has weights {c.weight.min()}..{c.weight.max()}, {draft.chip.name} holds {allowed}: "
+                f"{c.name} has weights {values.min()}..{values.max()}, {draft.chip.name} holds {allowed}: "
                 "quantise to fewer bits"
             )
 
@@ -243,23 +244,30 @@ def _recount(draft: Draft, core: Core) -> Counter[str]:
         loads["memory_bits"] += (cut.stop - cut.start) * neuron_bits(draft.graph[cut.population])
         for c in draft.graph.into(cut.population):
             stored = store(c, draft.chip)
-            rows = c.weight[cut.start : cut.stop]
-            kept = np.ones_like(rows, bool) if stored.encoding == "dense" else rows != 0
-            bits = stored.bits(kept.sum(0))
+            kept = _kept(c, stored.encoding, cut)
+            bits = stored.bits(kept)
             loads["synaptic_memory_bits"] += bits
             loads["memory_bits"] += bits
-            loads["input_axons"] += int(kept.any(0).sum())
+            loads["input_axons"] += int(np.count_nonzero(kept))
     return loads
+
+
+def _kept(connection: Connection, encoding: str, cut: Slice) -> IntArray:
+    """Stored synapses of every source neuron that end in a range, counted one by one."""
+    targets, sources = connection.wiring.sparse.nonzero()
+    inside = sources[(targets >= cut.start) & (targets < cut.stop)]
+    if encoding == "dense":
+        return np.full(connection.wiring.shape[1], cut.stop - cut.start)
+    return np.bincount(inside, minlength=connection.wiring.shape[1])
 
 
 def _output_axons(draft: Draft) -> Counter[int]:
     """Axons that leave each core: one per neuron, connection and range that it reaches."""
     found: Counter[int] = Counter()
     for c in draft.graph.connections:
-        dense = store(c, draft.chip).encoding == "dense"
+        encoding = store(c, draft.chip).encoding
         for reached in (s for core in draft.cores for s in core.slices if s.population == c.target):
-            rows = c.weight[reached.start : reached.stop]
-            sends = np.full(rows.shape[1], dense) | (rows != 0).any(0)
+            sends = _kept(c, encoding, reached) > 0
             for core in draft.cores:
                 for cut in (s for s in core.slices if s.population == c.source):
                     found[core.index] += int(sends[cut.start : cut.stop].sum())

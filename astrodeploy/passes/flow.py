@@ -1,7 +1,7 @@
 """The compiler's flow: its passes, in the order in which they run.
 
 To add a pass, write it as one frozen dataclass in a file here and put it into PASSES where it belongs:
-before Retime it changes what the network means, after it only how the chip does it.
+before Lower it changes what the network means, from there on only how the chip does it.
 """
 
 from astrodeploy.errors import AstrodeployError
@@ -10,6 +10,7 @@ from astrodeploy.passes.base import Draft, Pass
 from astrodeploy.passes.canonicalise import Canonicalise
 from astrodeploy.passes.check import Check
 from astrodeploy.passes.freeze_astrocytes import FreezeAstrocytes
+from astrodeploy.passes.lower import Lower
 from astrodeploy.passes.partition import Partition
 from astrodeploy.passes.quantise import Quantise
 from astrodeploy.passes.retime import Retime
@@ -17,7 +18,15 @@ from astrodeploy.program import PassReport
 
 PASSES: dict[str, Pass] = {
     each.name: each
-    for each in (Canonicalise(), FreezeAstrocytes(), Retime(), Quantise(), Partition(), Check())
+    for each in (
+        Canonicalise(),
+        FreezeAstrocytes(),
+        Lower(),
+        Retime(),
+        Quantise(),
+        Partition(),
+        Check(),
+    )
 }
 
 FROZEN_FLOW = tuple(PASSES)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Graph
+from astrodeploy.ir.nodes import Constant
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.program import Note
 
@@ -24,7 +25,7 @@ class Retime:
     name = "retime"
 
     def apply(self, draft: Draft) -> tuple[Draft, Notes]:
-        """The draft on the chip's clock; its reference is the network in the model's own time."""
+        """The draft on the chip's clock; its reference is in the model's own time."""
         depths = least_depths(draft.graph)
         populations = tuple(replace(p, depth=depths[p.name]) for p in draft.graph.populations)
         connections = tuple(
@@ -38,7 +39,7 @@ class Retime:
         ]
         depth = graph[graph.output].depth
         answer = Note(graph.output, f"answers {depth} steps after its input", {"depth": depth})
-        return replace(draft, graph=graph, reference=draft.graph), (answer, *notes)
+        return replace(draft, graph=graph, reference=draft.reference or draft.graph), (answer, *notes)
 
 
 def least_depths(graph: Graph) -> dict[str, int]:
@@ -48,7 +49,7 @@ def least_depths(graph: Graph) -> dict[str, int]:
     for _ in range(len(depths) + 1):
         late = [c for c in graph.connections if depths[c.target] < depths[c.source] + 1 - c.lag]
         if not late:
-            return depths
+            return depths | _constants(graph, depths)
         for c in late:
             depths[c.target] = max(depths[c.target], depths[c.source] + 1 - c.lag)
             cause[c.target] = c.source
@@ -56,6 +57,14 @@ def least_depths(graph: Graph) -> dict[str, int]:
         f"the loop {' -> '.join(_loop(cause, late[0].target))} takes fewer steps in the model than it has "
         "edges: on the chip every edge takes one; give it that delay in the model too"
     )
+
+
+def _constants(graph: Graph, depths: dict[str, int]) -> dict[str, int]:
+    """Neurons that always fire start as late as their targets allow: their messages then wait least."""
+    constants = [p.name for p in graph.populations if isinstance(p.node, Constant)]
+    return {
+        name: min((depths[c.target] + c.lag - 1 for c in graph.out_of(name)), default=0) for name in constants
+    }
 
 
 def _loop(cause: dict[str, str], start: str) -> list[str]:

@@ -9,7 +9,7 @@ from astrodeploy.costs import Estimate, estimate
 from astrodeploy.engines import run
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.ir import Compartments, Population
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Program
 from astrodeploy.trace import Trace
 

@@ -14,7 +14,7 @@ from astrodeploy import storage
 from astrodeploy.compare import Verification
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Graph
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Program
 from astrodeploy.reporting import tables
 from astrodeploy.reporting.drawing import draw

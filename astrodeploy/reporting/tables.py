@@ -22,7 +22,7 @@ def kind_name(population: Population) -> str:
 
 def synapses(connection: Connection) -> int:
     """Weights that are not zero."""
-    return int(np.count_nonzero(connection.weight))
+    return int(np.count_nonzero(connection.wiring.sparse.data))
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ def wires(network: Graph, chip: Chip) -> list[Wire]:
             target=c.target,
             port=c.port,
             synapses=synapses(c),
-            density=synapses(c) / c.weight.size,
+            density=synapses(c) / np.prod(c.wiring.shape),
             exponent=c.exponent,
-            least=float(c.weight.min()),
-            largest=float(c.weight.max()),
+            least=float(c.wiring.values.min()),
+            largest=float(c.wiring.values.max()),
             lag=c.lag,
             delay=c.delay,
             stored=store(c, chip).encoding,

@@ -5,7 +5,7 @@
                   "lif" | "program"), kind (compartment kind as plain data, null for a source), period,
                   record (names of states); connections: source, target (positions of populations),
                   port (position among the target's inputs), exponent, lag, delay, slow, graded
-    arrays.npz    spikes (rows, steps, size) of the source; i.parameter.NAME and i.initial.NAME of
+    arrays.npz    i.spikes (rows, steps, size) of source i; i.parameter.NAME and i.initial.NAME of
                   population i; i.weight of connection i, int8 (target size, source size)
 
     result.json   arithmetic: SHA-256 of the file that was executed; versions; seconds
@@ -69,6 +69,7 @@ class Population:
     parameters: dict[str, np.ndarray]
     initial: dict[str, np.ndarray]
     record: list[str]
+    spikes: np.ndarray | None
 
     def records(self) -> tuple[Record, dict[str, Record]]:
         """Files for the messages and for every state to record; to be made by the process that fills them."""
@@ -123,7 +124,6 @@ class Job:
     """A network and what is fed to it."""
 
     clock: Clock
-    spikes: np.ndarray
     populations: list[Population]
     connections: list[Connection]
 
@@ -138,7 +138,7 @@ def read(folder: Path) -> Job:
         Connection(clock=clock, weight=arrays[f"{i}.weight"], depth=populations[c["target"]].depth, **c)
         for i, c in enumerate(data["connections"])
     ]
-    return Job(clock, arrays["spikes"], populations, connections)
+    return Job(clock, populations, connections)
 
 
 def _named(arrays, prefix) -> dict:
@@ -158,4 +158,5 @@ def _population(plain, index, arrays, folder, clock) -> Population:
         parameters=_named(arrays, f"{index}.parameter."),
         initial=_named(arrays, f"{index}.initial."),
         record=plain["record"],
+        spikes=arrays.get(f"{index}.spikes"),
     )

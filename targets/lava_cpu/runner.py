@@ -48,7 +48,7 @@ def build(job) -> list:
     from processes.neuron_program import NeuronProgram
 
     makers = {
-        "source": lambda _: RingBuffer(data=job.spikes.reshape(job.clock.total, -1).T.astype("int32")),
+        "source": lambda p: RingBuffer(data=p.spikes.reshape(job.clock.total, -1).T.astype("int32")),
         "lif": stock.lif,
         "program": lambda population: NeuronProgram(population=population),
     }

@@ -11,6 +11,7 @@ from astrodeploy.compartments import KINDS
 from astrodeploy.costs import Estimate, Span, estimate
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population, RateEncoder
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.partition import Partition
 from astrodeploy.program import Program
@@ -27,11 +28,11 @@ def population(name, size, kind="lif", depth=1, period=0, **parameters):
 
 
 def connection(source, target, weight, port="current", delay=1, lag=0):
-    return Connection(source, target, port, np.asarray(weight, np.int8), lag=lag, delay=delay)
+    return Connection(source, target, port, Dense(np.asarray(weight, np.int8)), lag=lag, delay=delay)
 
 
 def program_of(populations, connections, target="toy"):
-    graph = Graph(1e-3, tuple(populations), tuple(connections), populations[-1].name)
+    graph = Graph(1e-3, tuple(populations), tuple(connections), (populations[-1].name,))
     draft, _ = Partition().apply(Draft(graph, load_chip(target)))
     return Program(graph, graph, draft.chip, draft.cores, ())
 

@@ -10,6 +10,7 @@ from astrodeploy.chip import load_chip
 from astrodeploy.compartments import KINDS
 from astrodeploy.costs.events import EVENTS, Expected, core_events, count_events
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.partition import Partition
 from astrodeploy.program import Program
@@ -24,11 +25,11 @@ def population(name, size, kind="lif", depth=1, period=0):
 
 
 def connection(source, target, weight, port="current", delay=1):
-    return Connection(source, target, port, np.asarray(weight, np.int8), delay=delay)
+    return Connection(source, target, port, Dense(np.asarray(weight, np.int8)), delay=delay)
 
 
 def program_of(populations, connections, target="toy"):
-    graph = Graph(1e-3, tuple(populations), tuple(connections), populations[-1].name)
+    graph = Graph(1e-3, tuple(populations), tuple(connections), (populations[-1].name,))
     draft, _ = Partition().apply(Draft(graph, load_chip(target)))
     return Program(graph, graph, draft.chip, draft.cores, ())
 

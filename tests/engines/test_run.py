@@ -109,7 +109,7 @@ def test_rows_of_a_stream_hold_each_samples_own_window(engine, make, request):
     sent = encode_rate(x, 12, 0) if program.network.encoder else x
     long = np.zeros((1, 6 * 12 + program.depth, 6), np.uint8)
     long[0, :72] = sent.reshape(72, 6)
-    recording = engine_named(engine)(Job(program, long, reset_every=12))
+    recording = engine_named(engine)(Job(program, {program.network.input.name: long}, reset_every=12))
     assert trace.stream
     assert trace.steps == 12
     for p in program.network.populations:

@@ -74,7 +74,7 @@ def test_the_text_form():
     encoded = closed_loop().with_population(Population("x", (2,), RateEncoder(24, 7)))
     lines = encoded.text().splitlines()
     assert lines[:3] == [
-        "graph dt=0.001s output=b",
+        "graph dt=0.001s output=b readout=count",
         "  x: RateEncoder[2] depth=0 steps=24 seed=7",
         "  a: LIF[3] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0",
     ]
@@ -111,7 +111,7 @@ def test_a_fingerprint_depends_on_everything():
     touched = made["a"].node.bias + 2**-50
     others = [
         replace(made, dt=2e-3),
-        replace(made, output="a"),
+        replace(made, outputs=("a",)),
         made.with_population(replace(made["a"], node=replace(node, bias=touched))),
         made.with_population(replace(made["b"], shape=(4,))),
         made.with_population(replace(made["b"], depth=1)),
@@ -193,8 +193,8 @@ def with_more(made, *populations):
     [
         (lambda g: with_more(g, g["a"]), "two populations are called 'a'"),
         (lambda g: with_more(g, Population("y", (1,), Input())), "it needs exactly one input, here 2"),
-        (lambda g: Graph(DT, g.populations[1:], (), "a"), "it needs exactly one input, here 0"),
-        (lambda g: replace(g, output="z"), "its output 'z' is no population"),
+        (lambda g: Graph(DT, g.populations[1:], (), ("a",)), "it needs an input"),
+        (lambda g: replace(g, outputs=("z",)), "its output 'z' is no population"),
         (lambda g: replace(g, dt=0.0), "dt must be a positive number of seconds, not 0.0"),
         (lambda g: replace(g, dt=float("nan")), "dt must be a positive number of seconds, not nan"),
         (lambda g: with_first(g, target="z"), "x -> z.current: 'z' is no population"),

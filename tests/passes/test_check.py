@@ -10,6 +10,7 @@ from astrodeploy.compartments import KINDS
 from astrodeploy.compartments.kind import OperationList, Range, State
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.check import RULES, Check
 from astrodeploy.passes.partition import Partition
@@ -24,7 +25,9 @@ def population(name, size, kind="lif", depth=1, period=0, **parameters):
 
 
 def connection(source, target, weight, port="current", delay=1, exponent=0):
-    return Connection(source, target, port, np.asarray(weight, np.int8), exponent=exponent, delay=delay)
+    return Connection(
+        source, target, port, Dense(np.asarray(weight, np.int8)), exponent=exponent, delay=delay
+    )
 
 
 def layer(size=4, inputs=3, weight=2, kind="lif", delay=1, exponent=0, **parameters):
@@ -48,7 +51,7 @@ def closed_loop():
         connection("layer", "astro", pool, "activity"),
         connection("astro", "layer", pool.T, "modulation"),
     )
-    return Graph(1e-3, populations, connections, "layer")
+    return Graph(1e-3, populations, connections, ("layer",))
 
 
 def changed(chip, section, **values):

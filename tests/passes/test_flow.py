@@ -34,7 +34,7 @@ def small():
 GOLDEN = {}
 
 GOLDEN["canonicalise"] = """\
-graph dt=0.001s output=deep
+graph dt=0.001s output=deep readout=count
   x: Input[2] depth=0
   deep: LIF[3] depth=0 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
   out: CubaLIF[2] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
@@ -47,7 +47,7 @@ graph dt=0.001s output=deep
 """
 
 GOLDEN["freeze_astrocytes"] = """\
-graph dt=0.001s output=deep
+graph dt=0.001s output=deep readout=count
   x: Input[2] depth=0
   deep: LIF[3] depth=0 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.0625..0.25#6787360c
   out: CubaLIF[2] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
@@ -57,7 +57,7 @@ graph dt=0.001s output=deep
 """
 
 GOLDEN["retime"] = """\
-graph dt=0.001s output=deep
+graph dt=0.001s output=deep readout=count
   x: Input[2] depth=0
   deep: LIF[3] depth=1 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
   out: CubaLIF[2] depth=2 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
@@ -70,7 +70,7 @@ graph dt=0.001s output=deep
 """
 
 GOLDEN["quantise"] = """\
-graph dt=0.001s output=deep
+graph dt=0.001s output=deep readout=count
   x: Input[2] depth=0
   deep: modulated_lif[3] depth=1 du=4096 dv=410 threshold=27093 bias=-43344 modulated_bias=21672 v0=-433493 gain0=128..512#3ad84f78
   out: lif[2] depth=2 du=1024 dv=410 threshold=20320 bias=0
@@ -116,7 +116,7 @@ class Careless:
     name = "careless"
 
     def apply(self, draft):
-        return replace(draft, graph=replace(draft.graph, output="gone")), ()
+        return replace(draft, graph=replace(draft.graph, outputs=("gone",))), ()
 
 
 def test_a_pass_that_breaks_a_law_is_named_with_those_before_it(monkeypatch):

@@ -12,6 +12,7 @@ from astrodeploy.chip import Chip, load_chip
 from astrodeploy.compartments import KINDS
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.check import Check
 from astrodeploy.passes.partition import Partition
@@ -26,11 +27,11 @@ def population(name, size, kind="lif", depth=1, period=0, **parameters):
 
 
 def connection(source, target, weight, port="current", delay=1):
-    return Connection(source, target, port, np.asarray(weight, np.int8), delay=delay)
+    return Connection(source, target, port, Dense(np.asarray(weight, np.int8)), delay=delay)
 
 
 def network(populations, connections, output=None):
-    return Graph(1e-3, tuple(populations), tuple(connections), output or populations[-1].name)
+    return Graph(1e-3, tuple(populations), tuple(connections), (output or populations[-1].name,))
 
 
 def dense_network(*sizes):

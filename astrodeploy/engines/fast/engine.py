@@ -10,7 +10,8 @@ from astrodeploy.engines.fast import source
 from astrodeploy.engines.fast.plan import Cells, Group, Synapses, plan
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.errors import EngineError, ProgramError
-from astrodeploy.ir.nodes import Array
+from astrodeploy.ir.arrays import Array
+from astrodeploy.ir.verify import message_range
 
 Schedule = npt.NDArray[np.uint8]
 
@@ -43,20 +44,22 @@ class _Run:
     """One Job on its way: what has been sent and recorded so far."""
 
     def __init__(self, job: Job) -> None:
-        name = job.program.network.input.name
         self.job = job
-        self.sent: dict[str, Array] = {name: np.require(job.spikes, np.uint8, ["C", "W"])}
-        self.spikes: dict[str, Array] = {name: job.spikes}
+        self.sent: dict[str, Array] = {
+            name: np.require(spikes, np.int32 if _graded(job, name) else np.uint8, ["C", "W"])
+            for name, spikes in job.spikes.items()
+        }
+        self.spikes: dict[str, Array] = dict(job.spikes)
         self.states: dict[tuple[str, str], Array] = {}
 
     def advance(self, group: Group) -> None:
         """Run all rows and steps of a group whose sources have run."""
         for cells in group.cells:
-            dtype = np.int32 if source.is_graded(cells.kind) else np.uint8
+            dtype = np.int32 if source.is_graded(message_range(cells.population)) else np.uint8
             shape = (self.job.rows, self.job.steps, cells.population.size)
             self.sent[cells.population.name] = np.zeros(shape, dtype)
         synapses = [s for cells in group.cells for s in cells.inputs]
-        widest = max((s.connection.weight.shape[1] for s in synapses), default=0)
+        widest = max((s.connection.wiring.shape[1] for s in synapses), default=0)
         arguments: list[object] = [
             self.job.rows,
             self.job.steps,
@@ -89,9 +92,13 @@ class _Run:
 
     def _connection(self, each: Synapses) -> list[object]:
         """The arguments named in `source.CONNECTION`."""
-        totals = np.zeros(each.connection.weight.shape[0], np.int64 if each.graded else np.int32)
+        totals = np.zeros(each.connection.wiring.shape[0], np.int64 if each.graded else np.int32)
         messages = self.sent[each.connection.source]
         return [each.wiring, messages, each.starts, each.columns, each.values, totals]
+
+
+def _graded(job: Job, name: str) -> bool:
+    return source.is_graded(message_range(job.program.network[name]))
 
 
 def _is_slow(cells: Cells, each: Synapses) -> bool:

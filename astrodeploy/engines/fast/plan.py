@@ -11,7 +11,9 @@ from astrodeploy.compartments.kind import Kind
 from astrodeploy.engines.fast import source
 from astrodeploy.engines.fast.cache import load
 from astrodeploy.ir import Compartments, Connection, Graph, Population
-from astrodeploy.ir.nodes import Array, IntArray
+from astrodeploy.ir.arrays import Array, IntArray
+from astrodeploy.ir.verify import message_range
+from astrodeploy.ir.wiring import Dense
 
 SPARSE_BELOW = 0.15  # share of weights that are not 0, below which rows are stored without their zeros
 
@@ -116,17 +118,17 @@ def _stack(arrays: list[IntArray], size: int) -> IntArray:
 
 
 def _synapses(network: Graph, connection: Connection) -> Synapses:
-    rows: Array = np.ascontiguousarray(connection.weight.T)
-    node = network[connection.source].node
-    graded = isinstance(node, Compartments) and source.is_graded(node.kind)
-    columns = np.zeros(0, np.int32)
-    if 0 < np.count_nonzero(rows) < SPARSE_BELOW * rows.size:
-        neurons, targets = np.nonzero(rows)
-        lengths = np.bincount(neurons, minlength=len(rows))
-        columns = targets.astype(np.int32)
-        values = rows[neurons, targets]
+    wiring = connection.wiring
+    graded = source.is_graded(message_range(network[connection.source]))
+    if isinstance(wiring, Dense) and np.count_nonzero(wiring.values) >= SPARSE_BELOW * wiring.values.size:
+        rows: Array = np.ascontiguousarray(wiring.values.T)
+        starts = np.arange(len(rows) + 1) * rows.shape[1]
+        columns, values = np.zeros(0, np.int32), rows.ravel()
     else:
-        lengths = np.full(len(rows), rows.shape[1])
-        values = rows.ravel()
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    return Synapses(connection, starts, columns, np.require(values, np.int8, ["C", "W"]), graded)
+        by_source = wiring.sparse.tocsc()
+        by_source.eliminate_zeros()
+        starts, columns, values = by_source.indptr, by_source.indices.astype(np.int32), by_source.data
+        if not values.size:  # a pattern without weights: rows without a synapse, but not whole ones
+            columns, values = np.zeros(1, np.int32), np.zeros(1, np.int8)
+    weights = np.require(values, np.int8, ["C", "W"])
+    return Synapses(connection, starts.astype(np.int64), columns, weights, graded)

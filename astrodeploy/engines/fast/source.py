@@ -80,9 +80,9 @@ class Member:
     inputs: tuple[Input, ...]
 
 
-def is_graded(kind: Kind) -> bool:
-    """Whether a kind sends more than 0 and 1."""
-    return not all(BIT.contains(port.range) for port in kind.outputs.values())
+def is_graded(messages: Range) -> bool:
+    """Whether messages of a range are more than 0 and 1."""
+    return not BIT.contains(messages)
 
 
 @cache
