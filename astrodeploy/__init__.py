@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from astrodeploy.compare import Verification, verify
     from astrodeploy.costs import Estimate, estimate
     from astrodeploy.errors import AstrodeployError
+    from astrodeploy.finetune import fine_tune
     from astrodeploy.frontends.checkpoint import save
     from astrodeploy.ir import Graph
     from astrodeploy.pipeline import compile, export, load
@@ -32,6 +33,7 @@ __all__ = [
     "compile",
     "estimate",
     "export",
+    "fine_tune",
     "load",
     "report",
     "save",
@@ -49,6 +51,7 @@ _HOMES = {
     "compile": "pipeline",
     "estimate": "costs",
     "export": "pipeline",
+    "fine_tune": "finetune",
     "load": "pipeline",
     "report": "reporting",
     "save": "frontends.checkpoint",

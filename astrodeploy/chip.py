@@ -128,13 +128,18 @@ class Widths(_Data):
 
 
 class Synapses(_Data):
-    """How an axon's synapses lie in memory: entries of a header and a few synapses, in whole words."""
+    """How an axon's synapses lie in memory: entries of a header and a few synapses, in whole words.
+
+    `convolution_axon_bits` is what an input axon of shared filters takes beside them; None where the chip
+    shares none.
+    """
 
     word_bits: Number
     entry_header_bits: Number
     synapses_per_entry: Number
     index_bits: Number
     delay_bits: Number
+    convolution_axon_bits: Number | None = None
 
     @model_validator(mode="after")
     def _words_are_not_empty(self) -> Self:

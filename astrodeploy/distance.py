@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from astrodeploy.engines import Plan, read_out
+from astrodeploy.engines import Plan
 from astrodeploy.engines.idealised import Counts, as_on_the_chip, over_the_integers, over_the_reals
+from astrodeploy.engines.readout import read_out
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.engines.reference import flat, reference
 from astrodeploy.ir import Population
@@ -64,7 +65,7 @@ class Distance:
 
 def distance(plan: Plan) -> Distance:
     """Run the chain on a batch. Raises UnsupportedError where the float network can't be run."""
-    job = replace(plan.job, record=frozenset((p.name, "v") for p in _spiking(plan.job)))
+    job = replace(plan.job, record=frozenset((p.name, "v") for p in _neurons(plan.job)))
     counts: Counts = {}
     exact, euler = reference(job, "exact"), reference(job)
     dequantised = over_the_reals(job)
@@ -79,8 +80,8 @@ def distance(plan: Plan) -> Distance:
     return Distance(tuple(chain), _cause("all but time discretisation", plan, euler, program), bounded)
 
 
-def _spiking(job: Job) -> list[Population]:
-    """The float populations that spike and have their counterpart on the chip."""
+def _neurons(job: Job) -> list[Population]:
+    """The float populations of neurons that have their counterpart on the chip."""
     populations = job.program.reference.populations
     return [p for p in populations if isinstance(p.node, Membrane) and p.name in job.program.layers]
 
@@ -88,11 +89,8 @@ def _spiking(job: Job) -> list[Population]:
 def _cause(name: str, plan: Plan, left: Recording, right: Recording) -> Cause:
     differing = either = values = 0
     squares = 0.0
-    for population in _spiking(plan.job):
-        a, b = (
-            _from_first_step(plan.job, population, each.spikes[population.name]) != 0
-            for each in (left, right)
-        )
+    for population in _neurons(plan.job):
+        a, b = (_spikes(plan.job, population, each) for each in (left, right))
         differing += int(np.sum(a != b))
         either += int(np.sum(a | b))
         gap = _membrane(plan.job, population, left) - _membrane(plan.job, population, right)
@@ -109,11 +107,18 @@ def _cause(name: str, plan: Plan, left: Recording, right: Recording) -> Cause:
     )
 
 
+def _spikes(job: Job, population: Population, recording: Recording) -> Array:
+    """Who spiked when; nobody in a population that sends its membrane."""
+    assert isinstance(population.node, Membrane)
+    sent = _from_first_step(job, population, recording.spikes[population.name])
+    return np.asarray((sent != 0) & (population.node.sends == "spikes"))
+
+
 def _membrane(job: Job, population: Population, recording: Recording) -> FloatArray:
-    """v above reset, in thresholds above reset."""
+    """v above reset, in thresholds above reset; that of a neuron without a threshold as it is."""
     node = population.node
     assert isinstance(node, Membrane)
-    threshold = flat(node.v_threshold, population.size) - flat(node.v_reset, population.size)
+    threshold = flat(node.reach, population.size)
     states = _from_first_step(job, population, recording.states[population.name, "v"])
     return np.asarray(states, np.float64) / threshold
 

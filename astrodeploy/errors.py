@@ -15,6 +15,11 @@
 A message is one sentence or a few: which object, what it needs, what the limit is, what to do.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from astrodeploy.frontends.findings import Finding
+
 
 class AstrodeployError(Exception):
     """Base of every error that is meant for the user; `exit_code` is the command line's answer."""
@@ -31,7 +36,11 @@ class CheckpointError(InputError):
 
 
 class NirError(InputError):
-    """A .nir file that is damaged, or whose astrocytes don't match its core graph."""
+    """A .nir file that is damaged, or that can't be used; `findings` is all that was found in it."""
+
+    def __init__(self, message: str, findings: "tuple[Finding, ...]" = ()) -> None:
+        super().__init__(message)
+        self.findings = findings
 
 
 class UnsupportedError(InputError):

@@ -8,26 +8,59 @@ from typing import Any
 
 from astrodeploy.chip import load_chip
 from astrodeploy.errors import InputError, NirError, UnsupportedError
+from astrodeploy.frontends.findings import Finding, Reading
 from astrodeploy.ir import Compartments, Graph, verify
+from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, run_flow
-from astrodeploy.program import Program
+from astrodeploy.program import Note, PassReport, Program
 
 
-def load(source: Any, dt: float | None = None, input_shape: tuple[int, ...] | None = None) -> Graph:
+def load(
+    source: Any,
+    dt: float | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    reset: str | None = None,
+    threshold: str | None = None,
+    if_r: str | None = None,
+) -> Graph:
     """The float Graph of a source.
 
     source       path of a .pt or .nir file; "package.module:function", a function that returns a torch
                  module; a torch module with a one-step forward; a nir.NIRGraph; a Graph
     dt           seconds per step, where the source does not say it
     input_shape  for a torch module, where its first Linear does not say it
+    reset        for NIR that does not say it: "zero" | "subtract"; or "value", the file's v_reset
+    threshold    for NIR: a spike where v ">" (the default) or ">=" v_threshold
+    if_r         for NIR whose integrators have r = 1: "per_second" | "per_step"
 
     Only the factory that you name is executed. Raises InputError and its kinds.
     """
+    return read(source, dt, input_shape, reset, threshold, if_r).graph
+
+
+def read(
+    source: Any,
+    dt: float | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    reset: str | None = None,
+    threshold: str | None = None,
+    if_r: str | None = None,
+) -> Reading:
+    """The float Graph of a source as `load` gives it, and what was found in it."""
     source = _resolved(source)
-    if isinstance(source, str | PathLike):
-        graph = _read(Path(source), dt)
+    rules = {
+        name: v for name, v in (("reset", reset), ("threshold", threshold), ("if_r", if_r)) if v is not None
+    }
+    found: tuple[Finding, ...] = ()
+    if (reading := _read_nir(source, dt, input_shape, rules)) is not None:
+        graph, found = reading.graph, reading.findings
+    elif rules:
+        raise InputError(f"{', '.join(rules)} can be given for NIR only, which does not say it: leave it out")
+    elif isinstance(source, str | PathLike):
+        reading = _read(Path(source), dt, input_shape)
+        graph, found = reading.graph, reading.findings
     elif isinstance(source, Graph):
         verify(source)
         graph = canonical(source)
@@ -37,9 +70,24 @@ def load(source: Any, dt: float | None = None, input_shape: tuple[int, ...] | No
         raise InputError(
             f"the network was trained with dt = {graph.dt:g} s, asked for is {dt:g} s: leave dt out"
         )
-    if input_shape is not None and tuple(input_shape) != graph.input.shape:
-        raise InputError(f"the network's input has shape {graph.input.shape}, asked for is {input_shape}")
-    return graph
+    shape = graph.input.shape if graph.before is None else graph.before.inputs
+    if input_shape is not None and tuple(input_shape) != shape:
+        raise InputError(f"the network's input has shape {shape}, asked for is {input_shape}")
+    return Reading(graph, found)
+
+
+def _read_nir(
+    source: Any, dt: float | None, input_shape: tuple[int, ...] | None, rules: dict[str, str]
+) -> Reading | None:
+    """A .nir file or a NIR document; None for any other source."""
+    is_file = isinstance(source, str | PathLike) and Path(source).suffix == ".nir" and _exists(Path(source))
+    if not is_file and type(source).__name__ != "NIRGraph":
+        return None
+    from astrodeploy.frontends.nir_file import from_nir, read_nir
+    from astrodeploy.frontends.nir_rules import NirOptions
+
+    options = NirOptions(dt=dt, input_shape=input_shape, **rules)
+    return read_nir(Path(source), options) if is_file else from_nir(source, options)
 
 
 def _resolved(source: Any) -> Any:
@@ -56,29 +104,28 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _read(path: Path, dt: float | None) -> Graph:
+def _read(path: Path, dt: float | None, input_shape: tuple[int, ...] | None) -> Reading:
     if not _exists(path):
         raise InputError(f"{path} does not exist")
-    if path.suffix == ".nir":
-        from astrodeploy.frontends.nir_file import read_nir
-
-        return read_nir(path, dt)
     if path.suffix == ".pt":
         from astrodeploy.frontends.checkpoint import read_checkpoint
 
-        return read_checkpoint(path)
-    raise InputError(f"{path} is neither a .pt nor a .nir file, which are what can be compiled")
+        return Reading(read_checkpoint(path))
+    if path.suffix == ".net":
+        from astrodeploy.frontends.lava_dl import read_net
+
+        return Reading(read_net(path, dt))
+    if path.suffix == ".onnx":
+        from astrodeploy.frontends.onnx_file import read_onnx
+
+        return read_onnx(path, dt, input_shape)
+    raise InputError(f"{path} is none of the files that can be compiled: .pt, .nir, .net, .onnx")
 
 
 def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | None) -> Graph:
-    import nir
     import torch
 
-    if isinstance(source, nir.NIRGraph):
-        from astrodeploy.frontends.nir_file import from_nir
-
-        graph = from_nir(source, dt)
-    elif isinstance(source, torch.nn.Module):
+    if isinstance(source, torch.nn.Module):
         from astrodeploy.frontends.export_check import check_export
         from astrodeploy.frontends.torch_module import graph_of
 
@@ -111,14 +158,23 @@ def compile(
     source: Any,
     target: str | PathLike[str] = "loihi2",
     *,
+    calibrate: Any = None,
     dt: float | None = None,
     input_shape: tuple[int, ...] | None = None,
+    reset: str | None = None,
+    threshold: str | None = None,
+    if_r: str | None = None,
     freeze_astrocytes: bool = False,
+    allow_delay: bool = False,
     reset_every: int | None = None,
 ) -> Program:
     """Compile a source (see `load`) for a chip, by name or the path of a chip's .toml file.
 
+    calibrate          samples as `engines.run` takes them, by input where there are several: the float network
+                       runs on some of them, and scales are chosen from what it does; data that are no
+                       spikes make the input graded. Without them scales come from the worst case
     freeze_astrocytes  fold the gains at rest into the weights and leave the astrocytes out
+    allow_delay        a loop with fewer steps in the model than edges gets the longer delay that the chip takes
     reset_every        steps; clear fast states every so many steps of a run, one step later per depth
 
     Raises InputError where the source can't be compiled, DoesNotFit where the chip can't hold it.
@@ -126,12 +182,13 @@ def compile(
     if reset_every is not None and reset_every < 1:
         raise InputError(f"reset_every must be at least 1 step, not {reset_every}")
     chip = load_chip(target)
-    graph = load(source, dt, input_shape)
+    reading = read(source, dt, input_shape, reset, threshold, if_r)
+    graph = reading.graph
     if integer := [p.name for p in graph.populations if isinstance(p.node, Compartments)]:
         raise InputError(
             f"the Graph is one of integers already ({', '.join(integer)}): compile takes a float network"
         )
-    draft = Draft(graph, chip)
+    draft = Draft(graph, chip, stimulus=_calibration(source, graph, calibrate), allow_delay=allow_delay)
     draft, reports = run_flow(draft, FROZEN_FLOW if freeze_astrocytes else FLOW)
     assert draft.reference is not None
     return Program(
@@ -139,9 +196,29 @@ def compile(
         reference=draft.reference,
         chip=chip,
         cores=draft.cores,
-        passes=reports,
+        passes=(*_load_report(reading), *reports),
         reset_every=reset_every or 0,
     )
+
+
+def _load_report(reading: Reading) -> tuple[PassReport, ...]:
+    """What was mended and assumed when the source was read, as the first of the passes' reports."""
+    notes = tuple(Note(each.node or "the file", each.text) for each in reading.findings)
+    return (PassReport("load", notes),) if notes else ()
+
+
+def _calibration(source: Any, graph: Graph, data: Any) -> dict[str, Array]:
+    """Calibration data by input, as the network itself takes them."""
+    if data is not None:
+        from astrodeploy.engines.stimulus import calibration_stimulus
+
+        return calibration_stimulus(graph, data)
+    if isinstance(source, str | PathLike) and Path(source).suffix == ".onnx":
+        raise InputError(
+            f"{source} takes numbers, whose range the chip has to know: give samples with --calibrate data.npz "
+            "(calibrate=x)"
+        )
+    return {}
 
 
 def export(
@@ -150,6 +227,9 @@ def export(
     *,
     dt: float | None = None,
     input_shape: tuple[int, ...] | None = None,
+    reset: str | None = None,
+    threshold: str | None = None,
+    if_r: str | None = None,
     sample: Any = None,
 ) -> Path:
     """Write a source (see `load`) as a .nir file, checked before it is written.
@@ -166,13 +246,13 @@ def export(
     if Path(path).suffix != ".nir":
         raise InputError(f"{path} was not written: the name of a NIR file ends in .nir")
     source = _resolved(source)
-    graph = load(source, dt, input_shape)
+    graph = load(source, dt, input_shape, reset, threshold, if_r)
     if isinstance(source, torch.nn.Module) and sample is not None:
         from astrodeploy.frontends.export_check import check_export
 
         check_export(source, graph, sample)
     try:
-        whole = fingerprint(from_nir(to_nir(graph))) == fingerprint(canonical(graph))
+        whole = fingerprint(from_nir(to_nir(graph)).graph) == fingerprint(canonical(graph))
     except (NirError, UnsupportedError) as error:
         raise InputError(
             f"{path} was not written: NIR can't say the whole of this network: {error}"

@@ -2,12 +2,14 @@
 
 program.json         format, version, the integer and the float network, cores, what every pass did, hashes
 tensors.safetensors  the tensors of both
+before.onnx, after.onnx  ordinary layers that the host computes, where the network has some
 graph.nir            the float network for other tools, where NIR can say it
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from math import prod
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,8 @@ import numpy as np
 from astrodeploy import storage
 from astrodeploy.chip import Chip
 from astrodeploy.errors import InputError, ProgramError
-from astrodeploy.ir import Graph, verify
+from astrodeploy.ir import Graph, Population, verify
+from astrodeploy.ir.arrays import Array, IntArray
 from astrodeploy.ir.plain import fingerprint, from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -30,15 +33,39 @@ VERSION = 2
 MANIFEST = "program.json"
 TENSORS = "tensors.safetensors"
 GRAPH = "graph.nir"
+STAGES = ("before.onnx", "after.onnx")
 
 
 @dataclass(frozen=True)
 class Slice:
-    """Neurons start..stop (exclusive) of a population."""
+    """A box of a population's neurons: start..stop (exclusive) of each of its dimensions."""
 
     population: str
-    start: int
-    stop: int
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return prod(stop - start for start, stop in self.ranges)
+
+    @property
+    def index(self) -> tuple[slice, ...]:
+        """Cuts the box out of an array of the population's shape."""
+        return tuple(slice(start, stop) for start, stop in self.ranges)
+
+    def neurons(self, shape: tuple[int, ...]) -> IntArray:
+        """The neurons' numbers in a population of that shape, ascending."""
+        places = np.ix_(*(np.arange(start, stop) for start, stop in self.ranges))
+        return np.asarray(np.ravel_multi_index(places, shape).ravel())
+
+    def __str__(self) -> str:
+        """The population's name and, in brackets, the first and last of every dimension."""
+        return f"{self.population}[{self.ranges_text}]"
+
+    @property
+    def ranges_text(self) -> str:
+        """The first and last of every dimension: 0..23, 0..3, 0..98."""
+        return ", ".join(f"{start}..{stop - 1}" for start, stop in self.ranges)
 
 
 @dataclass(frozen=True)
@@ -96,7 +123,12 @@ class Program:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one sample in one step (or of one sample's values, with an encoder)."""
-        return self.network.input.shape
+        return self.input_shape_of(self.network.input)
+
+    def input_shape_of(self, population: Population) -> tuple[int, ...]:
+        """The same of one of the inputs: what ordinary layers before the network take, where there are some."""
+        before = self.network.before
+        return population.shape if before is None else before.inputs
 
     @property
     def membranes(self) -> frozenset[str]:
@@ -150,10 +182,13 @@ class Program:
         meant, more = to_plain(self.reference)
         content["reference"] = meant
         tensors |= {f"reference.{k}": v for k, v in more.items()}
+        stages = _without_stages(tensors)
         arrays = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
         nir_file = _as_nir(self.reference)
         with storage.atomic_folder(Path(path), is_program) as folder:
             (folder / TENSORS).write_bytes(arrays)
+            for name, model in stages.items():
+                (folder / name).write_bytes(model)
             if nir_file is not None:
                 (folder / GRAPH).write_bytes(nir_file)
             storage.write_manifest(folder, MANIFEST, content)
@@ -169,9 +204,9 @@ class Program:
         if not folder.is_dir():
             raise ProgramError(f"{folder} is no Program: compile one first (astrodeploy compile)")
         content = storage.read_manifest(folder, MANIFEST, "Program")
-        storage.check_version(content, FORMAT, VERSION, folder)
+        storage.check_version(content, FORMAT, VERSION, folder, since=VERSION)
         try:
-            tensors = load_file(folder / TENSORS)
+            tensors = load_file(folder / TENSORS) | _stages_in(folder)
             network = from_plain(content["network"], tensors)
             verify(network)
             meant = {
@@ -183,7 +218,7 @@ class Program:
                 network=network,
                 reference=reference,
                 chip=Chip.model_validate(content["chip"]),
-                cores=tuple(_read_core(c) for c in content["cores"]),
+                cores=tuple(_read_core(c, network) for c in content["cores"]),
                 passes=tuple(_read_report(p) for p in content["passes"]),
                 reset_every=int(content["reset_every"]),
             )
@@ -201,15 +236,42 @@ def _as_nir(graph: Graph) -> bytes | None:
         return None
 
 
+def _without_stages(tensors: dict[str, Array]) -> dict[str, bytes]:
+    """Take the ordinary layers' models, which both networks share, out of the tensors: file name -> content."""
+    stages = {}
+    for name in STAGES:
+        tensors.pop(f"reference.{name}", None)
+        model = tensors.pop(name, None)
+        if model is not None:
+            stages[name] = model.tobytes()
+    return stages
+
+
+def _stages_in(folder: Path) -> dict[str, Array]:
+    """The models of ordinary layers as the tensors of both networks."""
+    present = [name for name in STAGES if (folder / name).is_file()]
+    models = {name: np.frombuffer((folder / name).read_bytes(), np.uint8) for name in present}
+    return models | {f"reference.{name}": model for name, model in models.items()}
+
+
 def is_program(folder: Path) -> bool:
     """Whether a folder is a Program (and may be replaced by a new one)."""
     return (folder / MANIFEST).is_file()
 
 
-def _read_core(plain: Mapping[str, Any]) -> Core:
-    slices = tuple(Slice(str(s["population"]), int(s["start"]), int(s["stop"])) for s in plain["slices"])
+def _read_core(plain: Mapping[str, Any], network: Graph) -> Core:
+    slices = tuple(_read_slice(each, network) for each in plain["slices"])
     loads, limits = ({str(k): int(v) for k, v in plain[group].items()} for group in ("loads", "limits"))
     return Core(int(plain["index"]), slices, loads, limits)
+
+
+def _read_slice(plain: Mapping[str, Any], network: Graph) -> Slice:
+    cut = Slice(str(plain["population"]), tuple((int(start), int(stop)) for start, stop in plain["ranges"]))
+    shape = network[cut.population].shape
+    inside = all(0 <= start < stop <= n for (start, stop), n in zip(cut.ranges, shape, strict=True))
+    if not inside:
+        raise ValueError(f"a core holds {cut}, outside the population's shape {shape}")
+    return cut
 
 
 def _read_report(plain: Mapping[str, Any]) -> PassReport:

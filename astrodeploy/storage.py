@@ -127,9 +127,14 @@ def _read_manifest(folder: Path, path: Path, what: str) -> dict[str, Any]:
 
 
 def check_version(
-    content: dict[str, Any], form: str, version: int, path: Path, error: type[InputError] = ProgramError
+    content: dict[str, Any],
+    form: str,
+    version: int,
+    path: Path,
+    error: type[InputError] = ProgramError,
+    since: int = 0,
 ) -> None:
-    """Raise `error` unless the content says it is of this format and of no later version."""
+    """Raise `error` unless the content says it is of this format, of version `since` to `version`."""
     found = content.get("format")
     if found != form:
         raise error(f"{path} is no {form}: its format is {found!r}")
@@ -137,4 +142,9 @@ def check_version(
         raise error(
             f"{path} is a {form} of version {content.get('version')}; this astrodeploy reads up to "
             f"{version}: update astrodeploy"
+        )
+    if content["version"] < since:
+        raise error(
+            f"{path} is a {form} of version {content['version']}; this astrodeploy reads versions from {since} on: "
+            "make it anew from its source"
         )

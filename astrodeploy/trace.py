@@ -13,7 +13,7 @@ from astrodeploy.errors import InputError, ProgramError
 from astrodeploy.ir.arrays import Array
 
 FORMAT = "astrodeploy trace"
-VERSION = 1
+VERSION = 2
 MANIFEST = "trace.json"
 TENSORS = "arrays.safetensors"
 
@@ -27,10 +27,12 @@ class Trace:
              step k a layer of the chip runs too (a bias may make it fire) and then starts anew; the
              float engines are silent there.
     states   (layer, state) -> (batch, steps, *layer shape), after each step
-    outputs  (batch, *output shape): the read-out, spike counts of the output layer over its window
+    outputs  (batch, *output shape): the read-out, spike counts of the output layer over its window, or
+             its membrane; by name, in the Graph's order, where there are several outputs
     events   what happened, per core and step, summed over the batch: name -> (cores, steps)
     steps    of one sample, and `stream` where slow states were carried from sample to sample: then
              row b holds what each layer did for sample b, and zeros outside that window
+    seconds  that the engine took, and `host_seconds` those of ordinary layers before and after it
     """
 
     engine: str
@@ -39,21 +41,32 @@ class Trace:
     stream: bool
     spikes: Mapping[str, Array]
     states: Mapping[tuple[str, str], Array]
-    outputs: Array
+    outputs: Any
     events: Mapping[str, Array]
     seconds: float
     versions: Mapping[str, str]
+    host_seconds: float = 0.0
+
+    @property
+    def output(self) -> Array:
+        """The read-out of the first output, (batch, *output shape)."""
+        several = isinstance(self.outputs, Mapping)
+        return np.asarray(next(iter(self.outputs.values())) if several else self.outputs)
+
+    @property
+    def samples(self) -> int:
+        """Samples of the batch."""
+        return len(self.output)
 
     @property
     def predictions(self) -> Array:
-        """Class of every sample: the first largest of its outputs."""
-        classes: Array = self.outputs.reshape(len(self.outputs), -1).argmax(1)
-        return classes
+        """Class of every sample: the first largest of its (first) output."""
+        return np.asarray(self.output.reshape(self.samples, -1).argmax(1))
 
     def accuracy(self, labels: Array) -> float:
         """Share of samples whose largest output is the label, 0..1."""
-        if len(labels) != len(self.outputs):
-            raise InputError(f"there are {len(labels)} labels for {len(self.outputs)} samples")
+        if len(labels) != self.samples:
+            raise InputError(f"there are {len(labels)} labels for {self.samples} samples")
         return float(np.mean(self.predictions == labels))
 
     def save(self, path: str | PathLike[str]) -> Path:
@@ -63,7 +76,8 @@ class Trace:
         arrays = {f"spikes/{k}": v for k, v in self.spikes.items()}
         arrays |= {f"states/{layer}/{state}": v for (layer, state), v in self.states.items()}
         arrays |= {f"events/{k}": v for k, v in self.events.items()}
-        arrays["outputs"] = self.outputs
+        several = self.outputs if isinstance(self.outputs, Mapping) else {}
+        arrays |= {f"outputs/{k}": v for k, v in several.items()} or {"outputs": self.outputs}
         content = {
             "format": FORMAT,
             "version": VERSION,
@@ -72,10 +86,12 @@ class Trace:
             "steps": self.steps,
             "stream": self.stream,
             "seconds": self.seconds,
+            "host_seconds": self.host_seconds,
             "versions": dict(self.versions),
             "layers": list(self.spikes),
             "states": [list(key) for key in self.states],
             "events": list(self.events),
+            "outputs": list(several),
         }
         tensors = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
         with storage.atomic_folder(Path(path), lambda p: (p / MANIFEST).is_file()) as folder:
@@ -103,10 +119,16 @@ class Trace:
                 stream=bool(content["stream"]),
                 spikes={k: arrays[f"spikes/{k}"] for k in content["layers"]},
                 states={(p, s): arrays[f"states/{p}/{s}"] for p, s in content["states"]},
-                outputs=arrays["outputs"],
+                outputs=_outputs(content.get("outputs", []), arrays),
                 events={k: arrays[f"events/{k}"] for k in content["events"]},
                 seconds=float(content["seconds"]),
+                host_seconds=float(content.get("host_seconds", 0.0)),
                 versions=dict(content["versions"]),
             )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ProgramError(f"{folder} is malformed ({error}): run the Program again") from error
+
+
+def _outputs(names: list[str], arrays: Mapping[str, Array]) -> Array | dict[str, Array]:
+    """One output's array, or several by name."""
+    return {str(k): arrays[f"outputs/{k}"] for k in names} if names else arrays["outputs"]

@@ -150,7 +150,7 @@ def _unknown_node(data):
 
 
 def _nan(data):
-    data["tensors"]["connection.0.weight"][0, 0] = float("nan")
+    data["tensors"]["connection.0.values"][0, 0] = float("nan")
 
 
 RESAVE = r"re-save it from Python with astrodeploy\.save\(model, path, dt=\.\.\., input_shape=\.\.\.\)"
@@ -191,8 +191,12 @@ BAD_CHECKPOINTS = {
     "a dictionary": (_saved({"epoch": 3}), "holds a dict that astrodeploy did not write"),
     "another format": (_saved({"format": "other"}), "is no astrodeploy checkpoint: its format is 'other'"),
     "a later version": (
-        _changed(lambda data: data.update(version=2)),
-        "is a astrodeploy checkpoint of version 2; this astrodeploy reads up to 1: update astrodeploy",
+        _changed(lambda data: data.update(version=3)),
+        "is a astrodeploy checkpoint of version 3; this astrodeploy reads up to 2: update astrodeploy",
+    ),
+    "an earlier version": (
+        _changed(lambda data: data.update(version=1)),
+        "of version 1; this astrodeploy reads versions from 2 on: make it anew from its source",
     ),
     "without a network": (
         _changed(lambda data: data.pop("network")),

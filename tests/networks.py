@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -23,9 +25,10 @@ from astrodeploy.compartments.language import (
     wrap,
 )
 from astrodeploy.engines.recording import Job, Recording
+from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population, verify
 from astrodeploy.ir.verify import arrival_range, message_range
-from astrodeploy.ir.wiring import Dense
+from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Sparse, Wiring
 from astrodeploy.program import Program
 
 Generator = np.random.Generator
@@ -81,7 +84,7 @@ def network(inputs: int, populations: Sequence[Population], connections: Sequenc
 
 
 def job(graph: Graph, spikes: object, *, reset_every: int = 0, record_all: bool = True) -> Job:
-    """Run `spikes` (rows, steps, inputs) through a network and, as a default, record every state."""
+    """Run `spikes` (rows, steps, inputs), or those by input, and, as a default, record every state."""
     program = Program(graph, graph, load_chip("loihi2"), (), (), reset_every)
     record = frozenset(
         (p.name, state)
@@ -89,9 +92,10 @@ def job(graph: Graph, spikes: object, *, reset_every: int = 0, record_all: bool 
         if isinstance(p.node, Compartments)
         for state in p.node.kind.states
     )
+    given = spikes if isinstance(spikes, dict) else {graph.input.name: np.asarray(spikes, np.uint8)}
     return Job(
         program,
-        {program.network.input.name: np.asarray(spikes, np.uint8)},
+        given,
         reset_every,
         record if record_all else frozenset(),
     )
@@ -141,60 +145,117 @@ def random_connection(
     rng: Generator, source: Population, target: Population, port: str, share: int
 ) -> Connection:
     """Weights and an exponent that nearly fill one `share`-th of what the port takes, now and then a small one."""
-    weight = rng.integers(-128, 128, (target.size, source.size))
+    wiring = random_pattern(rng, source.size, target.size)
+    weight = rng.integers(-128, 128, wiring.values.shape)
     accumulator = target.node.kind.inputs[port].range
     if accumulator.low >= 0:
         weight = abs(weight) if message_range(source).low >= 0 else np.zeros_like(weight)
     if rng.random() < 0.3:
         weight[rng.random(weight.shape) < 0.9] = 0
     allowed = Range(accumulator.low // share, accumulator.high // share)
-    made = connection(
+    made = Connection(
         source.name,
         target.name,
-        np.clip(weight, -128, 127),
-        port=port,
+        port,
+        wiring.with_values(np.clip(weight, -128, 127).astype(np.int8)),
         delay=int(rng.integers(1, 5)),
         lag=int(rng.integers(0, 4)),
     )
     graph = Graph(1e-3, (source,) if source is target else (source, target), (made,), (target.name,))
     fitting = [e for e in range(-32, 17) if allowed.contains(arrival_range(graph, replace(made, exponent=e)))]
     if not fitting:
-        return replace(made, weight=np.zeros_like(made.weight))
+        return replace(made, wiring=wiring.with_values(np.zeros(weight.shape, np.int8)))
     return replace(made, exponent=max(fitting) if rng.random() < 0.7 else int(rng.choice(fitting[-12:])))
 
 
-Wire = tuple[int, int, str]  # source (-1: the input), target, port
+def random_pattern(rng: Generator, sources: int, targets: int) -> Wiring:
+    """Any pattern between populations of these sizes, of ones."""
+    found: list[Wiring] = [Dense(np.ones((targets, sources)))] * 2
+    there = rng.random((targets, sources)) < 0.4
+    found.append(Sparse.of(there * 1.0))
+    if sources == targets:
+        found.append(OneToOne(np.ones(sources)))
+    if fitting := _convolutions(sources, targets):
+        found.append(fitting[int(rng.integers(len(fitting)))])
+    return found[int(rng.integers(len(found)))]
+
+
+@cache
+def _convolutions(sources: int, targets: int) -> list[Conv]:
+    """Convolutions of small settings from so many neurons to so many."""
+    found = []
+    for channels, outputs, kernel, stride, padding, dilation in product(
+        (1, 2, 3), (1, 2, 3, 4), (1, 2, 3), (1, 2), (0, 1), (1, 2)
+    ):
+        for groups, plane in product((1, channels), _planes(sources, channels)):
+            n = len(plane)
+            values = np.ones((outputs, channels // groups, *(kernel, 2)[:n]))
+            try:
+                made = Conv(
+                    values,
+                    (channels, *plane),
+                    (stride, 1)[:n],
+                    (padding, 1)[:n],
+                    (dilation, 1)[:n],
+                    groups,
+                )
+            except InputError:
+                continue
+            found += [made] * (made.shape == (targets, sources))
+    return found
+
+
+def _planes(sources: int, channels: int) -> list[tuple[int, ...]]:
+    if sources % channels:
+        return []
+    size = sources // channels
+    return [(size,)] + [(n, size // n) for n in range(1, size + 1) if size % n == 0]
+
+
+Wire = tuple[int, int, str]  # source (-1: the input, -2: another, of graded messages), target, port
 
 
 def random_wires(rng: Generator, kinds: Sequence[Kind]) -> list[Wire]:
-    """Each port fed by the input or any population, its own and later ones too."""
+    """Each port fed by an input or any population, its own and later ones too; by some twice."""
     wires: list[Wire] = []
     for target, kind in enumerate(kinds):
         for port in kind.inputs:
-            count = min(len(kinds) + 1, int(rng.integers(1, 4)))
-            sources = rng.choice(len(kinds) + 1, count, replace=False) - 1
-            wires += [(int(source), target, port) for source in sources]
+            count = min(len(kinds) + 2, int(rng.integers(1, 4)))
+            sources = [int(n) for n in rng.choice(len(kinds) + 2, count, replace=False) - 2]
+            sources += sources[:1] * int(rng.random() < 0.2)
+            wires += [(source, target, port) for source in sources]
     return wires
 
 
 def random_network(rng: Generator, kinds: Sequence[Kind], wires: Sequence[Wire], inputs: int = 9) -> Graph:
-    """Random sizes, parameters, weights, exponents, delays and lags for populations so wired."""
+    """Random sizes, parameters, patterns, weights, exponents, delays and lags for populations so wired."""
     sizes = [int(n) for n in rng.integers(1, 8, len(kinds))]
     nodes = [random_population(rng, f"p{i}", kinds[i], sizes[i]) for i in range(len(kinds))]
-    outside = Population("x", (inputs,), Input())
-    connections = []
+    low, high = -int(rng.integers(0, 200)), int(rng.integers(2, 200))
+    outside = [Population("x", (inputs,), Input()), Population("y", (6,), Input(low, high, 8.0))]
+    connections: list[Connection] = []
     for source, target, port in wires:
         share = sum((t, p) == (target, port) for _, t, p in wires)
-        start = outside if source < 0 else nodes[source]
-        connections.append(random_connection(rng, start, nodes[target], port, share))
-    return network(inputs, nodes, connections)
+        start = outside[-1 - source] if source < 0 else nodes[source]
+        made = random_connection(rng, start, nodes[target], port, share)
+        while made.name in [c.name for c in connections]:
+            made = replace(made, lag=made.lag + 1)
+        connections.append(made)
+    used = [p for p in outside if p.name == "x" or p.name in [c.source for c in connections]]
+    outputs = tuple(dict.fromkeys((nodes[-1].name, nodes[0].name)))
+    graph = Graph(1e-3, (*used, *nodes), tuple(connections), outputs)
+    verify(graph)
+    return graph
 
 
 def random_job(rng: Generator, graph: Graph, rows: int = 3, steps: int = 24) -> Job:
     """Rows of silence, of full fire and of between; sometimes with resets."""
     rate = rng.choice([0.0, 0.1, 0.5, 1.0], (rows, steps, 1))
-    spikes = rng.random((rows, steps, graph.input.size)) < rate
-    return job(graph, spikes, reset_every=int(rng.choice([0, 5, 7])))
+    given = {"x": (rng.random((rows, steps, graph.input.size)) < rate).astype(np.uint8)}
+    for each in graph.inputs[1:]:
+        graded = rng.integers(each.node.low, each.node.high, (rows, steps, each.size), endpoint=True)
+        given[each.name] = (graded * (rng.random((rows, steps, 1)) < 0.5)).astype(np.int32)
+    return job(graph, given, reset_every=int(rng.choice([0, 5, 7])))
 
 
 SIGNED = {

@@ -5,8 +5,9 @@ from dataclasses import replace
 import networks
 import numpy as np
 import pytest
-from float_networks import DT, compiled, edge, graph, job, lif, random_closed_loop
+from float_networks import DT, compiled, cuba, edge, graph, job, lif, random_closed_loop
 
+import astrodeploy as ad
 from astrodeploy.compare import Divergence, compare, compare_near_threshold, verify
 from astrodeploy.distance import distance
 from astrodeploy.engines import ENGINES, make_plan
@@ -16,6 +17,7 @@ from astrodeploy.engines.recording import Recording
 from astrodeploy.engines.reference import reference
 from astrodeploy.errors import EngineError, InputError
 from astrodeploy.ir import Population
+from astrodeploy.ir.wiring import Dense
 
 CAUSES = ["time discretisation", "rounding of parameters", "rounding of states", "saturation and wrap"]
 
@@ -128,6 +130,57 @@ def test_an_excuse_holds_for_its_row_only():
     assert found.first_divergence == Divergence("n", 0, 5, 0, "spikes", 1.0, 0.0)
 
 
+def membranes(off):
+    """Two float recordings of a neuron that sends its membrane, `off` one another in step 1."""
+    net = graph(1, [Population("n", (1,), lif(sends="membrane"))], [edge("x", "n", [[1.0]])])
+    v = np.array([[[0.5], [2000.0], [3.0]]])
+    other = v + np.array([[[0.0], [off], [0.0]]])
+    recordings = [Recording({"n": each}, {("n", "v"): each}) for each in (v, other)]
+    return *recordings, net
+
+
+@pytest.mark.parametrize(("off", "equal"), [(0.0, True), (1e-7, True), (1e-5, False)])
+def test_membranes_that_are_sent_are_compared_by_their_value(off, equal):
+    found = compare_near_threshold(*membranes(off))
+    assert (found.equal, found.differing, found.excused) == (equal, 0 if equal else 1, 0)
+    if not equal:
+        assert found.first_divergence == Divergence("n", 0, 1, 0, "spikes", 2000.0, 2000.0 + off)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"reset": "subtract", "comparison": ">=", "refractory": 2, "integrator": "exponential"},
+        {"reset": "none"},
+        {"tau": np.inf, "r": 200.0},
+    ],
+    ids=str,
+)
+def test_verify_takes_every_setting_and_what_only_the_chip_has(monkeypatch, settings):
+    """A bias neuron is on the chip alone; a read-out that sends its membrane has no spikes to count."""
+    other_engine(monkeypatch, oracle)
+    rng = np.random.default_rng(3)
+    populations = [
+        Population("a", (6,), lif(**settings)),
+        Population("b", (4,), cuba(bias=0.1)),
+        Population("out", (3,), lif(sends="membrane", v_threshold=0.0)),
+    ]
+    edges = [
+        edge("x", "a", rng.normal(0.5, 1, (6, 5))),
+        edge("a", "b", rng.normal(0.3, 1, (4, 6))),
+        edge("b", "out", rng.normal(0, 1, (3, 4))),
+    ]
+    program = ad.compile(graph(5, populations, edges))
+    x = (rng.random((2, 40, 5)) < 0.4).astype(np.uint8)
+    found = verify(program, x, engines=("oracle", "fast", "brian2"))
+    assert set(program.layers) - set(program.reference.layers) == {"b.bias"}
+    assert found.equal
+    assert found.brian2.equal
+    assert not found.not_run
+    assert 0 < found.distance.total.share < 0.9
+    assert np.isfinite(found.distance.total.membrane)
+
+
 # ---- verify ----------------------------------------------------------------------------------------
 
 
@@ -194,7 +247,7 @@ def test_an_engine_that_did_not_run_is_said_and_makes_nothing_equal(monkeypatch)
 
 def test_brian2_has_its_own_line(monkeypatch):
     program, x = closed_loop()
-    heavier = [replace(c, weight=c.weight + 0.5) for c in program.reference.connections[:1]]
+    heavier = [replace(c, wiring=Dense(c.weight + 0.5)) for c in program.reference.connections[:1]]
     other = replace(program.reference, connections=(*heavier, *program.reference.connections[1:]))
     other_engine(monkeypatch, oracle)
 
@@ -264,7 +317,7 @@ def test_saturation_is_told_from_rounding():
 def test_rounded_parameters_are_seen():
     program = exact_program()
     first, *others = program.network.connections
-    off = replace(first, weight=first.weight + np.int8(9))
+    off = replace(first, wiring=Dense(first.weight + np.int8(9)))
     program = replace(program, network=replace(program.network, connections=(off, *others)))
     x = (np.random.default_rng(0).random((4, 50, 3)) < 0.4).astype(np.uint8)
     assert distance(make_plan(program, x)).causes[1].spikes > 0

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from float_networks import random_closed_loop
+from float_networks import random_closed_loop, settings_job, several_inputs
 from torch_networks import Hybrid, Nested, values
 
 import astrodeploy as ad
 from astrodeploy import storage
 from astrodeploy.errors import InputError, ProgramError
+from astrodeploy.frontends.checkpoint import write_checkpoint
+from astrodeploy.ir.canonical import canonical
 from astrodeploy.ir.plain import fingerprint
+from astrodeploy.passes.flow import FLOW
 from astrodeploy.program import is_program
 
 NAMES = ("program.json", "tensors.safetensors", "graph.nir")
@@ -41,6 +44,27 @@ SOURCES = {
     "nested, with resets": lambda: ad.compile(Nested(), reset_every=5),
     "recurrent": lambda: ad.compile(random_closed_loop(np.random.default_rng(0))),
 }
+WIDE = {
+    "every pattern": lambda rng: several_inputs(rng).program.reference,
+    "every setting": lambda rng: settings_job(rng, EVERY).program.reference,
+}
+EVERY = {"integrator": "exponential", "reset": "subtract", "comparison": ">=", "refractory": 3}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_every_pattern_and_setting_survives_files(name, tmp_path):
+    """The same Program from a network and from its checkpoint; read back, it is the same."""
+    net = canonical(WIDE[name](np.random.default_rng(0)))
+    write_checkpoint(net, tmp_path / "net.pt")
+    again = ad.load(tmp_path / "net.pt")
+    assert fingerprint(again) == fingerprint(net)
+    made, other = ad.compile(net), ad.compile(again)
+    assert made.fingerprint == other.fingerprint
+    read = ad.Program.load(made.save(tmp_path / "net.astro"))
+    assert read.fingerprint == made.fingerprint
+    assert fingerprint(read.reference) == fingerprint(made.reference) == fingerprint(net)
+    kinds = {type(c.wiring).__name__ for c in read.network.connections}
+    assert kinds == ({"Dense", "Conv", "Sparse", "OneToOne"} if name == "every pattern" else {"Dense"})
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -67,13 +91,8 @@ def test_what_a_program_says_of_itself(program):
     assert (program.target, program.depth, program.reset_every) == ("loihi2", 2, 0)
     (core,) = program.cores
     assert core.loads["compartments"] == 12 + 3 + 4 <= core.limits["compartments"]
-    assert [report.name for report in program.passes] == [
-        "canonicalise",
-        "retime",
-        "quantise",
-        "partition",
-        "check",
-    ]
+    assert [report.name for report in program.passes] == list(FLOW)
+    assert FLOW.index("lower") < FLOW.index("retime") < FLOW.index("quantise") < FLOW.index("partition")
 
 
 def test_a_saved_program_runs_as_before(program, saved):
@@ -165,12 +184,21 @@ def resealed(copied, change):
     return copied
 
 
+def place(content, ranges):
+    """Let the first box of the first core be another."""
+    content["cores"][0]["slices"][0]["ranges"] = ranges
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (
-            lambda c: c.update(version=2),
-            "is a astrodeploy program of version 2; this astrodeploy reads up to 1: update",
+            lambda c: c.update(version=3),
+            "is a astrodeploy program of version 3; this astrodeploy reads up to 2: update",
+        ),
+        (
+            lambda c: c.update(version=1),
+            "is a astrodeploy program of version 1; this astrodeploy reads versions from 2 on: make it anew",
         ),
         (lambda c: c.update(format="other"), "is no astrodeploy program: its format is 'other'"),
         (lambda c: c.pop("network"), "is malformed .*make the Program anew"),
@@ -178,6 +206,10 @@ def resealed(copied, change):
         (lambda c: c["chip"].pop("limits"), "is malformed"),
         (lambda c: c.update(cores=[{}]), "is malformed"),
         (lambda c: c.update(cores=3), "is malformed"),
+        (lambda c: place(c, [[0, 99]]), r"malformed \(a core holds hidden\[0..98\], outside .* \(12,\)\)"),
+        (lambda c: place(c, [[4, 4]]), "is malformed"),
+        (lambda c: place(c, [[0, 12], [0, 1]]), "is malformed"),
+        (lambda c: place(c, 3), "is malformed"),
         (lambda c: c.update(passes=[3]), "is malformed"),
         (lambda c: c.update(reset_every="often"), "is malformed"),
         (lambda c: c["network"]["populations"][1].update(shape=[5]), r"is malformed .*has shape"),

@@ -19,6 +19,7 @@ NAMES = {
     "compile",
     "estimate",
     "export",
+    "fine_tune",
     "load",
     "report",
     "save",

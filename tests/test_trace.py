@@ -112,7 +112,7 @@ def test_folders_that_are_no_trace(program, tmp_path):
     [
         (
             lambda c: c.update(version=9),
-            "is a astrodeploy trace of version 9; this astrodeploy reads up to 1",
+            "is a astrodeploy trace of version 9; this astrodeploy reads up to 2",
         ),
         (lambda c: c.pop("engine"), "is malformed .*: run the Program again"),
         (lambda c: c["layers"].append("more"), "is malformed"),

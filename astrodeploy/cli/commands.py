@@ -1,7 +1,8 @@
 """The commands: read the options, call the Python face, show the answer."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +27,22 @@ VERIFIED = 10  # samples that are verified unless said otherwise: the oracle is 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 ProgramPath = Annotated[Path, typer.Argument(metavar="PROGRAM", help="A Program folder.")]
 Dt = Annotated[float | None, typer.Option("--dt", help="Seconds per step, where the source does not say it.")]
+Reset = Annotated[
+    str | None,
+    typer.Option(
+        "--reset", metavar="zero|subtract", help="How neurons reset, where a NIR file does not say it."
+    ),
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option("--threshold", metavar=">|>=", help="When neurons of a NIR file spike; > unless given."),
+]
+IfR = Annotated[
+    str | None,
+    typer.Option(
+        "--if-r", metavar="per_second|per_step", help="What r = 1 of an integrator in a NIR file means."
+    ),
+]
 Carry = Annotated[
     list[str] | None,
     typer.Option("--carry", metavar="astrocytes", help="Run the samples as one stream, keeping this state."),
@@ -37,16 +54,30 @@ Steps = Annotated[int | None, typer.Option("--steps", min=1, help="How long a sa
 
 @app.command("compile")
 def compile_(
-    source: Annotated[str, typer.Argument(help="A .pt or .nir file, or package.module:function.")],
+    source: Annotated[
+        str, typer.Argument(help="A .pt, .nir, .net or .onnx file, or package.module:function.")
+    ],
     target: Annotated[
         str, typer.Option("--target", "-t", help="A chip's name, or its .toml file.")
     ] = "loihi2",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The Program folder to write.")
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate", help="An .npz file: x as the Program takes it; scales come from what it makes."
+        ),
+    ] = None,
     dt: Dt = None,
+    reset: Reset = None,
+    threshold: Threshold = None,
+    if_r: IfR = None,
     freeze_astrocytes: Annotated[
         bool, typer.Option("--freeze-astrocytes", help="Fold their resting gains into the weights.")
+    ] = False,
+    allow_delay: Annotated[
+        bool, typer.Option("--allow-delay", help="Let loops take longer that the chip can't close in time.")
     ] = False,
     reset_every: Annotated[
         int | None, typer.Option("--reset-every", help="Clear fast states every so many steps of a run.")
@@ -58,7 +89,18 @@ def compile_(
     from astrodeploy.pipeline import compile
 
     with screen.err.status(f"compiling {source} for {target}"):
-        program = compile(source, target, dt=dt, freeze_astrocytes=freeze_astrocytes, reset_every=reset_every)
+        program = compile(
+            source,
+            target,
+            calibrate=None if calibrate is None else _stimulus(calibrate, None)[0],
+            dt=dt,
+            reset=reset,
+            threshold=threshold,
+            if_r=if_r,
+            freeze_astrocytes=freeze_astrocytes,
+            allow_delay=allow_delay,
+            reset_every=reset_every,
+        )
         path = program.save(output or Path(_stem(source) + ".astro"))
     if as_json:
         screen.print_json(program_facts(program) | {"path": str(path)})
@@ -209,11 +251,14 @@ def report(
 def inspect(
     source: Annotated[str, typer.Argument(help="A Program folder, a .pt or .nir file, or module:function.")],
     dt: Dt = None,
+    reset: Reset = None,
+    threshold: Threshold = None,
+    if_r: IfR = None,
     as_json: Json = False,
 ) -> None:
-    """Show the graph; of a Program also its neuron programs, tick table and cores."""
+    """Show the graph, and what was found in its file; of a Program also its neuron programs, ticks and cores."""
     from astrodeploy.cli import tables
-    from astrodeploy.pipeline import load
+    from astrodeploy.cli.inspection import inspect_source
     from astrodeploy.program import is_program
 
     if is_program(Path(source)):
@@ -223,11 +268,8 @@ def inspect(
         else:
             tables.show_inspection(program)
     else:
-        graph = load(source, dt)
-        if as_json:
-            screen.print_json(tables.graph_facts(graph))
-        else:
-            screen.say(graph.text().rstrip())
+        rules = {"dt": dt, "reset": reset, "threshold": threshold, "if_r": if_r}
+        inspect_source(source, as_json, rules)
 
 
 @app.command()
@@ -235,21 +277,36 @@ def export(
     source: Annotated[str, typer.Argument(help="A .pt file, or package.module:function.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .nir file to write.")],
     dt: Dt = None,
+    reset: Reset = None,
+    threshold: Threshold = None,
+    if_r: IfR = None,
 ) -> None:
     """Write a network as a .nir file, checked before it is written."""
     from astrodeploy.pipeline import export
 
     with screen.err.status(f"exporting {source}"):
-        path = export(source, output, dt=dt)
+        path = export(source, output, dt=dt, reset=reset, threshold=threshold, if_r=if_r)
     screen.say(f"wrote {path}")
 
 
 @app.command()
-def targets(as_json: Json = False) -> None:
-    """List the chips."""
+def targets(
+    nir: Annotated[bool, typer.Option("--nir", help="What becomes of every NIR node on every chip.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the chips, or compile a small network of every NIR node for each."""
     from astrodeploy.chip import chip_names, load_chip
-    from astrodeploy.cli.tables import show_targets
+    from astrodeploy.cli.tables import show_support, show_targets
 
+    if nir:
+        from dataclasses import asdict
+
+        from astrodeploy.frontends.nir_support import support
+
+        with screen.err.status("compiling a network of every NIR node for every chip"):
+            found = list(support())
+        screen.print_json([asdict(each) for each in found]) if as_json else show_support(found)
+        return
     chips = [load_chip(name) for name in chip_names()]
     if as_json:
         screen.print_json([chip.model_dump(mode="json") for chip in chips])
@@ -279,7 +336,7 @@ def doctor(as_json: Json = False) -> None:
 
 def _stem(source: str) -> str:
     path = Path(source)
-    return path.stem if path.suffix in (".pt", ".nir") else path.name.replace(":", ".")
+    return path.stem if path.suffix in (".pt", ".nir", ".net", ".onnx") else path.name.replace(":", ".")
 
 
 def _names(engines: str) -> tuple[str, ...]:
@@ -314,13 +371,20 @@ def _run_facts(trace: object, accuracy: float | None) -> dict[str, object]:
     assert isinstance(trace, Trace)
     return {
         "engine": trace.engine,
-        "samples": len(trace.outputs),
+        "samples": trace.samples,
         "steps": trace.steps,
         "stream": trace.stream,
         "accuracy": accuracy,
         "spikes": {name: int((array != 0).sum()) for name, array in trace.spikes.items()},
-        "outputs": trace.outputs.tolist(),
+        "outputs": _outputs(trace.outputs),
         "predictions": trace.predictions.tolist(),
         "seconds": trace.seconds,
         "versions": dict(trace.versions),
     }
+
+
+def _outputs(read: Any) -> Any:
+    """The read-out as plain lists, by name where there are several outputs."""
+    if isinstance(read, Mapping):
+        return {str(name): array.tolist() for name, array in read.items()}
+    return read.tolist()

@@ -4,25 +4,27 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from astrodeploy.cli.screen import percent, say, span, table
+from astrodeploy.cli.screen import percent, say, si, span, table
 from astrodeploy.compartments.text import kind_text
-from astrodeploy.ir import Compartments, Graph, Population
+from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.graph import array_text
+from astrodeploy.ir.wiring import Conv, Sparse, Wiring
 from astrodeploy.program import Note, Program
+from astrodeploy.synapses import weights
 
 if TYPE_CHECKING:
     from astrodeploy.chip import Chip
     from astrodeploy.compare import Comparison, Verification
     from astrodeploy.costs import Estimate
     from astrodeploy.doctor import Finding
+    from astrodeploy.frontends.nir_support import Support
     from astrodeploy.trace import Trace
 
 
 def program_facts(program: Program) -> dict[str, Any]:
     """A Program as plain facts."""
     return graph_facts(program.network) | {
+        "reference": graph_facts(program.reference),
         "target": program.target,
         "fingerprint": program.fingerprint,
         "reset_every": program.reset_every,
@@ -37,14 +39,19 @@ def graph_facts(graph: Graph) -> dict[str, Any]:
     return {
         "dt_seconds": graph.dt,
         "input": graph.input.name,
+        "inputs": [p.name for p in graph.inputs],
         "output": graph.output,
+        "outputs": list(graph.outputs),
+        "readout": graph.readout,
         "depth": graph.depth,
+        "host": {where: stage.text for where, stage in graph.stages()},
         "layers": [
             {
                 "name": p.name,
                 "node": node_name(p),
                 "shape": list(p.shape),
                 "depth": p.depth,
+                "settings": _settings(p),
                 "parameters": {k: array_text(v) for k, v in _parameters(p).items()},
             }
             for p in graph.populations
@@ -52,7 +59,8 @@ def graph_facts(graph: Graph) -> dict[str, Any]:
         "connections": [
             {
                 "name": c.name,
-                "synapses": int(np.count_nonzero(c.wiring.sparse.data)),
+                "pattern": pattern_text(c.wiring),
+                "synapses": weights(c.wiring),
                 "exponent": c.exponent,
                 "lag": c.lag,
                 "delay": c.delay,
@@ -68,6 +76,33 @@ def _parameters(population: Population) -> dict[str, Any]:
     return dict(node.parameters) if isinstance(node, Compartments) else node.arrays()
 
 
+def _settings(population: Population) -> dict[str, Any]:
+    """What a node is told beside its parameters: the integrator, the reset, a period, ..."""
+    node = population.node
+    return {"period": node.period} if isinstance(node, Compartments) else node.scalars()
+
+
+def pattern_text(wiring: Wiring) -> str:
+    """A pattern in a few words: `Dense 10x512`, `Conv 24x3x3x3 s2 p1` (of stride, padding, dilation, groups)."""
+    if isinstance(wiring, Sparse):
+        return f"Sparse {_by(wiring.shape)} of {wiring.synapses}"
+    words = [type(wiring).__name__, _by(wiring.values.shape)]
+    if isinstance(wiring, Conv):
+        for letter, setting, usual in (
+            ("s", wiring.stride, 1),
+            ("p", wiring.padding, 0),
+            ("d", wiring.dilation, 1),
+            ("g", (wiring.groups,), 1),
+        ):
+            if set(setting) != {usual}:
+                words.append(letter + (_by(setting) if len(set(setting)) > 1 else str(setting[0])))
+    return " ".join(words)
+
+
+def _by(numbers: Iterable[int]) -> str:
+    return "x".join(map(str, numbers))
+
+
 def node_name(population: Population) -> str:
     """The name of a population's node or compartment kind."""
     node = population.node
@@ -81,13 +116,20 @@ def tick_rows(program: Program) -> list[dict[str, Any]]:
         {
             "layer": p.name,
             "depth": p.depth,
-            "delays in": {f"{c.source}.{c.port}": c.delay for c in network.into(p.name)},
-            "delays out": {f"{c.target}.{c.port}": c.delay for c in network.out_of(p.name)},
+            "delays in": _delays((f"{c.source}.{c.port}", c) for c in network.into(p.name)),
+            "delays out": _delays((f"{c.target}.{c.port}", c) for c in network.out_of(p.name)),
             "window starts": p.depth,
             "period": p.node.period if isinstance(p.node, Compartments) and p.node.period else 1,
         }
         for p in network.populations
     ]
+
+
+def _delays(named: Iterable[tuple[str, Connection]]) -> dict[str, int]:
+    """Delays by the other end; where one has several connections, each with its lag."""
+    ends = list(named)
+    names = [name for name, _ in ends]
+    return {f"{n} {c.lag:+d}" if names.count(n) > 1 else n: c.delay for n, c in ends}
 
 
 def show_program(program: Program) -> None:
@@ -107,13 +149,15 @@ def _of_the_chip(program: Program, note: Note) -> bool:
 
 
 def show_layers(program: Program) -> None:
-    """Populations with neurons, synapses and depth."""
+    """Populations with neurons, synapses and depth; and what the host computes before and after them."""
     network = program.network
     rows = []
     for p in network.populations:
-        synapses = sum(int(np.count_nonzero(c.wiring.sparse.data)) for c in network.into(p.name))
+        synapses = sum(weights(c.wiring) for c in network.into(p.name))
         rows.append((p.name, node_name(p), p.size, synapses, p.depth))
     table("layers", ("layer", "kind", ">neurons", ">synapses in", ">depth"), rows)
+    for where, stage in network.stages():
+        say(f"ordinary layers {where} the network, on the host: {stage.text}")
 
 
 def show_cores(program: Program) -> None:
@@ -124,7 +168,7 @@ def show_cores(program: Program) -> None:
     rows = [
         (
             core.index,
-            ", ".join(f"{s.population}[{s.start}:{s.stop}]" for s in core.slices),
+            ", ".join(map(str, core.slices)),
             *[f"{core.loads[k]} / {core.limits[k]}" for k in loads],
         )
         for core in program.cores
@@ -142,6 +186,8 @@ def show_inspection(program: Program) -> None:
     }
     for kind in kinds.values():
         say(kind_text(kind))
+    show_settings(program.reference)
+    show_patterns(program.network)
     rows = [
         (
             row["layer"],
@@ -158,6 +204,25 @@ def show_inspection(program: Program) -> None:
     show_cores(program)
 
 
+def show_settings(graph: Graph) -> None:
+    """What the float network's nodes are told beside their parameters."""
+    rows = [
+        (p.name, node_name(p), ", ".join(f"{k} {v}" for k, v in _settings(p).items()))
+        for p in graph.populations
+    ]
+    table("as the model has it", ("layer", "node", "settings"), rows)
+    for where, stage in graph.stages():
+        say(f"ordinary layers {where} the network, on the host: {stage.text}")
+
+
+def show_patterns(graph: Graph) -> None:
+    """Who is connected to whom, and how many weights that takes."""
+    rows = [
+        (c.name, pattern_text(c.wiring), c.wiring.values.size, weights(c.wiring)) for c in graph.connections
+    ]
+    table("connections", ("connection", "pattern", ">numbers stored once", ">synapses"), rows)
+
+
 def _pairs(delays: dict[str, int]) -> str:
     return ", ".join(f"{name} {steps}" for name, steps in delays.items())
 
@@ -168,7 +233,7 @@ def show_runs(program: Program, runs: "Iterable[tuple[Trace, float | None]]") ->
     rows = [
         (
             _label(trace.engine),
-            len(trace.outputs),
+            trace.samples,
             "-" if accuracy is None else percent(accuracy),
             ", ".join(f"{name} {int((trace.spikes[name] != 0).sum())}" for name in program.layers),
             f"{trace.seconds:.2f} s",
@@ -189,7 +254,7 @@ def _label(engine: str) -> str:
 def _show_agreement(runs: "Sequence[tuple[Trace, float | None]]") -> None:
     first = runs[0][0]
     for trace, _ in runs[1:]:
-        n = min(len(trace.outputs), len(first.outputs))
+        n = min(trace.samples, first.samples)
         same = int((trace.predictions[:n] == first.predictions[:n]).sum())
         say(f"{trace.engine} and {first.engine} predict the same for {same} of {n} samples")
 
@@ -237,6 +302,9 @@ def show_estimate(estimate: "Estimate") -> None:
     rows.append(("latency", span(latency.low, latency.typical, latency.high, "s")))
     a = estimate.astrocyte_joules
     share = f", {percent(estimate.astrocyte_share)} of the operations"
+    if estimate.host_seconds:
+        time = f"{si(estimate.host_seconds, 's')} on this machine, measured"
+        rows.append(("and ordinary layers on the host", f"{time}; their energy is assumed"))
     rows.append(("of which astrocytes", span(a.low, a.typical, a.high, "J") + share))
     table("cost of an inference", ("what", ">typical (low to high)"), rows)
     table(
@@ -252,6 +320,21 @@ def show_estimate(estimate: "Estimate") -> None:
             for c in estimate.constants
         ],
     )
+
+
+def show_support(found: "Sequence[Support]") -> None:
+    """What becomes of NIR's nodes: a row a node, a column a chip."""
+    chips = sorted({each.chip for each in found})
+    rows = []
+    for node in dict.fromkeys(each.node for each in found):
+        on = {each.chip: each for each in found if each.node == node}
+        rows.append((node, *(_support(on[chip]) for chip in chips)))
+    table("NIR nodes", ("node", *chips), rows)
+
+
+def _support(each: "Support") -> str:
+    reason = each.reason.split("\n- ")[-1]
+    return f"{each.status}: {reason}" if reason else each.status
 
 
 def show_targets(chips: "Sequence[Chip]") -> None:

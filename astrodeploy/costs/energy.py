@@ -4,11 +4,13 @@
            + cores in use * steps * energy per core and step  "step overhead"
            + static power * latency                           "static"
            + the embedded processors' power * latency         "host processors"
+           + the same power * the time of ordinary layers     "ordinary layers"
     latency  sum over steps of max(busiest core, barrier); a core's time is the sum of its events' times
 
 An update costs in proportion to the operations of its kind, beside those of the plain LIF, which the
 chips' numbers were measured with; window lists cost on their own clock only. Every number is a range:
-low, typical and high are each computed throughout with the costs of that name. Time on links, and in
+low, typical and high are each computed throughout with the costs of that name. What ordinary layers take
+before and after the network is measured on this machine, and stands beside the latency. Time on links, and in
 the host's input and output, is not in the model; with a batch, a step's busiest core is that of the
 mean over the batch.
 """
@@ -22,8 +24,10 @@ import numpy as np
 from astrodeploy.chip import Chip, Cost, operation_count
 from astrodeploy.compartments import KINDS
 from astrodeploy.costs.events import EVENTS, Activity, Expected, Recorded, Tally, count_events
+from astrodeploy.engines.stimulus import is_memoryless
 from astrodeploy.errors import InputError
-from astrodeploy.ir import Compartments, Population
+from astrodeploy.host import measured
+from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.nodes import Array, FloatArray
 from astrodeploy.program import Program
 from astrodeploy.trace import Trace
@@ -99,7 +103,10 @@ class Estimate:
 
     energy_joules    all parts together
     latency_seconds  from the first step of a sample to its last answer; in a stream, per sample
-    parts            joules: "operations", "step overhead", "static", "host processors"
+    parts            joules: "operations", "step overhead", "static", "host processors", and "ordinary layers"
+                     where the host computes some: assumed, at the power of the host processors
+    host_seconds     that those layers take for one inference, measured on this machine; 0 without any.
+                     The latency does not hold it
     by_layer         joules of the operations, of a layer's neurons and of what arrives at them
     by_core          the same by core index
     astrocyte_joules joules of the operations that astrocytes cause: theirs, those of all connections
@@ -120,6 +127,7 @@ class Estimate:
     by_core: Mapping[int, Span]
     astrocyte_joules: Span
     astrocyte_share: float
+    host_seconds: float
     events: Mapping[str, float]
     steps: int
     basis: str
@@ -167,11 +175,11 @@ def estimate(
 def _counted(program: Program, chip: Chip, trace: Trace) -> Estimate:
     if trace.program != program.fingerprint:
         raise InputError("the Trace is of another Program: run this one, or load the Program that it names")
-    samples = len(trace.outputs)
+    samples = trace.samples
     spikes = unfolded(program, trace) if trace.stream else trace.spikes
     activity = Recorded(spikes)
     text = f"events counted in a run of {samples} sample{'s' * (samples != 1)} on {trace.engine}"
-    return _Costing(program, chip, activity, samples).estimate("counted", text)
+    return _Costing(program, chip, activity, samples, trace.host_seconds / samples).estimate("counted", text)
 
 
 def unfolded(program: Program, trace: Trace) -> dict[str, Array]:
@@ -191,11 +199,19 @@ def _assumed(program: Program, chip: Chip, rates: float | Mapping[str, float], s
     shown = steps if steps is not None else network.encoder.steps if network.encoder else 1
     if shown < 1:
         raise InputError(f"steps must be at least 1, not {shown}")
-    length = shown + program.depth if network.encoder else shown
+    waits = network.encoder or is_memoryless(program.reference)
+    length = shown + program.depth if waits else shown
     told = ", ".join(f"{name} {rate:g}" for name, rate in firing.items())
     text = f"events assumed, not counted, for an inference of {length} steps; messages per neuron and step: {told}"
     activity = Expected(firing, length, shown, {p.name: p for p in network.populations})
-    return _Costing(program, chip, activity, 1).estimate("assumed", text)
+    return _Costing(program, chip, activity, 1, _timed(network, shown)).estimate("assumed", text)
+
+
+def _timed(network: Graph, steps: int) -> float:
+    """Seconds that the ordinary layers of an inference take here, timed on zeros."""
+    before = [] if network.before is None else [(network.before, 1 if network.encoder else steps)]
+    after = [] if network.after is None else [(network.after, steps)]
+    return measured([*before, *after])
 
 
 def _rates(program: Program, rates: float | Mapping[str, float]) -> dict[str, float]:
@@ -223,6 +239,7 @@ class _Costing:
     chip: Chip
     activity: Activity
     inferences: int
+    host_seconds: float
 
     def estimate(self, basis: str, text: str) -> Estimate:
         tallies = count_events(self.program, self.activity, self.chip)
@@ -237,6 +254,8 @@ class _Costing:
             "static": self._cost("static_power_per_chip_mW") * MILLIWATT * latency,
             "host processors": self._cost("host_power_per_chip_mW") * MILLIWATT * latency,
         }
+        if self.program.network.before or self.program.network.after:
+            parts["ordinary layers"] = self._cost("host_power_per_chip_mW") * (MILLIWATT * self.host_seconds)
         astrocytes = total(span * self._due_to_astrocytes(each) for each, span in operations)
         return Estimate(
             target=self.chip.name,
@@ -247,6 +266,7 @@ class _Costing:
             by_core=self._by_core(tallies),
             astrocyte_joules=astrocytes,
             astrocyte_share=astrocytes.typical / dynamic.typical if dynamic.typical else 0.0,
+            host_seconds=self.host_seconds,
             events={e: self._count(e, tallies) for e in EVENTS},
             steps=round(steps),
             basis=basis,

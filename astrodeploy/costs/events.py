@@ -4,7 +4,7 @@
     active_updates       neurons that a message reached in the step, or that ran their window list
     inactive_updates     all others
     window_updates       window lists run (beside the active update of the same step)
-    messages_sent        one per message, connection and range of the target that it reaches
+    messages_sent        one per message, connection and box of the target that it reaches
     messages_received    the same, where and when they arrive; the input's messages come from outside
     hops_east_west, hops_north_south   tiles that arriving messages crossed, from the first tile on
                                        for the input's; booked where they arrive
@@ -15,14 +15,16 @@ they end in.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import scipy.sparse
 
 from astrodeploy.arithmetic import ticks
 from astrodeploy.chip import Chip
 from astrodeploy.ir import Compartments, Population
-from astrodeploy.ir.nodes import Array, FloatArray
+from astrodeploy.ir.arrays import Array, FloatArray
 from astrodeploy.program import Program, Slice
 from astrodeploy.synapses import Stored, store
 
@@ -36,6 +38,7 @@ EVENTS = (
     "hops_east_west",
     "hops_north_south",
 )
+ARRIVING = ("synaptic_operations", "messages_received", "hops_east_west", "hops_north_south")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,15 +104,15 @@ class Recorded:
 
     def reached(self, population: Population, into: list[Stored]) -> FloatArray:
         """Rows (steps, size) in which a message reaches a neuron."""
-        matrices = [_reach_matrix(each) for each in into]
         total = np.zeros((self.steps, population.size))
         for row in range(self.runs):
-            hit = np.zeros((self.steps, population.size))
-            for each, matrix in zip(into, matrices, strict=True):
+            hit = np.zeros((self.steps, population.size), np.bool_)
+            for each in into:
                 c = each.connection
-                sent = self.spikes[c.source][row, : max(0, self.steps - c.delay)] != 0
-                hit[c.delay :] += sent.reshape(len(sent), matrix.shape[0]).astype(np.float32) @ matrix
-            total += hit > 0
+                sent = self.spikes[c.source][row].reshape(self.steps, -1) != 0
+                before = sent[: max(0, self.steps - c.delay)].astype(np.float32)
+                hit[c.delay :] |= each.gathered(before) > 0
+            total += hit
         return total
 
     def clock(self, population: Population) -> FloatArray:
@@ -120,13 +123,6 @@ class Recorded:
         return np.array(
             [bool(ticks(s, population.depth, node.period)) for s in range(self.steps)], np.float64
         )
-
-
-def _reach_matrix(stored: Stored) -> Any:
-    """Which target a source reaches: (source, target), or (source, 1) where each reaches all."""
-    if stored.encoding == "dense":
-        return np.ones((stored.connection.wiring.shape[1], 1), np.float32)
-    return (stored.connection.wiring.sparse != 0).astype(np.float32).T.tocsr()
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +160,7 @@ class Expected:
             sent = self.messages(self.sources[each.connection.source])
             with np.errstate(divide="ignore"):
                 silent = np.maximum(np.log1p(-sent), -1e6)  # a rate of 1 is never silent
-            log_silence += self.later(silent @ _reach_matrix(each), each.connection.delay)
+            log_silence += self.later(each.gathered(silent), each.connection.delay)
         return -np.expm1(log_silence)
 
     def clock(self, population: Population) -> FloatArray:
@@ -190,14 +186,38 @@ def core_events(program: Program, spikes: Mapping[str, Array], chip: Chip | None
 
 def count_events(program: Program, activity: Activity, chip: Chip | None = None) -> list[Tally]:
     """Every event of a Program, by layer, connection, core and step. Raises ChipError."""
-    placed = _Placed(program, chip or program.chip)
+    placed = _placed(program, chip or program.chip)
     tallies: list[Tally] = []
     for population in program.network.populations:
         if not population.is_input:
-            tallies += _updates(placed, activity, population)
-            for stored in placed.into(population.name):
-                tallies += _traffic(placed, activity, stored)
+            into = placed.into[population.name]
+            tallies += _updates(placed, activity, population, [each.stored for each in into])
+            for each in into:
+                tallies += _traffic(placed, activity, each)
     return tallies
+
+
+_known: "WeakKeyDictionary[Program, _Placed]" = WeakKeyDictionary()
+
+
+def _placed(program: Program, chip: Chip) -> "_Placed":
+    """Found once for a Program on its chip."""
+    known = _known.get(program)
+    if known is None or known.chip is not chip:
+        known = _known[program] = _Placed(program, chip)
+    return known
+
+
+@dataclass(frozen=True, eq=False)
+class _Wired:
+    """A connection on its cores: what one message of a source neuron causes on each, (cores, sources).
+
+    copies  messages that leave a source neuron for one, (sources,)
+    """
+
+    stored: Stored
+    caused: Mapping[str, "scipy.sparse.csr_array"]
+    copies: FloatArray
 
 
 class _Placed:
@@ -205,69 +225,82 @@ class _Placed:
 
     def __init__(self, program: Program, chip: Chip) -> None:
         self.cores, self.chip, self.graph = program.cores, chip, program.network
-        self.stored = [store(c, chip) for c in program.network.connections]
-
-    def into(self, population: str) -> list[Stored]:
-        return [each for each in self.stored if each.connection.target == population]
+        self.members = {p.name: self._members(p) for p in self.graph.populations}
+        self.into: dict[str, list[_Wired]] = {p.name: [] for p in self.graph.populations}
+        for c in self.graph.connections:
+            self.into[c.target].append(self._wired(store(c, self.graph[c.target].shape, chip)))
 
     def slices(self, population: str) -> Iterator[tuple[int, Slice]]:
-        """Ranges of a population, with the position of their core in `Program.cores`."""
+        """Boxes of a population, with the position of their core in `Program.cores`."""
         for position, core in enumerate(self.cores):
             for cut in core.slices:
                 if cut.population == population:
                     yield position, cut
 
+    def _members(self, population: Population) -> "scipy.sparse.csr_array":
+        """Which neuron lies on which core: (cores, size) of ones."""
+        held = [(i, cut.neurons(population.shape)) for i, cut in self.slices(population.name)]
+        return _matrix([(i, at, np.ones(at.size)) for i, at in held], (len(self.cores), population.size))
+
     def by_core(self, population: str, values: FloatArray) -> FloatArray:
         """Values (steps, size) of a population, summed over each core's neurons: (cores, steps)."""
-        total = np.zeros((len(self.cores), len(values)))
-        for position, cut in self.slices(population):
-            total[position] += values[:, cut.start : cut.stop].sum(1)
-        return total
+        return np.asarray(self.members[population] @ values.T)
 
-    def distances(self, population: str, position: int) -> tuple[FloatArray, FloatArray]:
-        """Tiles east-west and north-south from each neuron of a source (size,) to a core."""
-        column, row = self.chip.tile(self.cores[position].index)
-        origin = np.zeros((2, self.graph[population].size))
-        for home, cut in self.slices(population):
-            x, y = self.chip.tile(self.cores[home].index)
-            origin[:, cut.start : cut.stop] = [[x], [y]]
-        return np.abs(origin[0] - column), np.abs(origin[1] - row)
+    def _tiles(self, population: str) -> FloatArray:
+        """The column and the row of the tile of every neuron, (2, size); 0, 0 outside the cores."""
+        tiles = np.array([self.chip.tile(core.index) for core in self.cores], np.float64).reshape(-1, 2)
+        return np.asarray((self.members[population].T @ tiles).T)
+
+    def _wired(self, stored: Stored) -> _Wired:
+        c = stored.connection
+        sources = self.graph[c.source].size
+        origin, copies = self._tiles(c.source), np.zeros(sources)
+        parts: dict[str, list[_Row]] = {event: [] for event in ARRIVING}
+        for position, cut in self.slices(c.target):
+            senders, synapses = stored.synapses(cut)
+            copies[senders] += 1
+            tile = np.array(self.chip.tile(self.cores[position].index))[:, None]
+            across, along = np.abs(origin[:, senders] - tile)
+            for event, each in zip(ARRIVING, (synapses, np.ones(senders.size), across, along), strict=True):
+                parts[event].append((position, senders, each))
+        shape = (len(self.cores), sources)
+        return _Wired(stored, {event: _matrix(rows, shape) for event, rows in parts.items()}, copies)
 
 
-def _updates(placed: _Placed, activity: Activity, population: Population) -> Iterator[Tally]:
+_Row = tuple[int, Array, Array]  # core, columns, values
+
+
+def _matrix(rows: list[_Row], shape: tuple[int, int]) -> "scipy.sparse.csr_array":
+    """A sparse matrix of rows; those of one core are added up."""
+    columns = np.concatenate([np.zeros(0, np.int64), *(at for _, at, _ in rows)])
+    values = np.concatenate([np.zeros(0), *(each for _, _, each in rows)])
+    cores = np.repeat([i for i, _, _ in rows], [at.size for _, at, _ in rows]).astype(np.int64)
+    return scipy.sparse.csr_array((values, (cores, columns)), shape)
+
+
+def _updates(
+    placed: _Placed, activity: Activity, population: Population, into: list[Stored]
+) -> Iterator[Tally]:
     """Active, inactive and window updates of a population."""
     clock = activity.clock(population)[:, None]
-    reached = activity.reached(population, placed.into(population.name))
-    active = reached + (activity.runs - reached) * clock
-    window = np.broadcast_to(activity.runs * clock, active.shape)
-    for event, values in (
+    reached = activity.reached(population, into)
+    active = placed.by_core(population.name, reached + (activity.runs - reached) * clock)
+    neurons = placed.members[population.name].sum(1)[:, None] * float(activity.runs)
+    for event, counts in (
         ("active_updates", active),
-        ("inactive_updates", activity.runs - active),
-        ("window_updates", window),
+        ("inactive_updates", neurons - active),
+        ("window_updates", neurons * clock.T),
     ):
-        yield Tally(event, population.name, "", placed.by_core(population.name, values))
+        yield Tally(event, population.name, "", counts)
 
 
-def _traffic(placed: _Placed, activity: Activity, stored: Stored) -> Iterator[Tally]:
+def _traffic(placed: _Placed, activity: Activity, wired: _Wired) -> Iterator[Tally]:
     """What a connection's messages cause where they are sent and where they arrive."""
-    c = stored.connection
+    c = wired.stored.connection
     sent = activity.messages(placed.graph[c.source])
-    shape = (len(placed.cores), activity.steps)
-    total = {event: np.zeros(shape) for event in EVENTS}
-    copies = np.zeros(sent.shape[1])
-    for position, cut in placed.slices(c.target):
-        synapses = stored.synapses(cut.start, cut.stop).astype(np.float64)
-        reaches = (synapses > 0).astype(np.float64)
-        copies += reaches
-        across, along = placed.distances(c.source, position)
-        for event, each in (
-            ("synaptic_operations", synapses),
-            ("messages_received", reaches),
-            ("hops_east_west", reaches * across),
-            ("hops_north_south", reaches * along),
-        ):
-            total[event][position] += activity.later(sent @ each, c.delay)
-    total["messages_sent"] = placed.by_core(c.source, sent * copies)
+    arrived = activity.later(sent, c.delay)
+    total = {event: np.asarray(matrix @ arrived.T) for event, matrix in wired.caused.items()}
+    total["messages_sent"] = placed.by_core(c.source, sent * wired.copies)
     for event, counts in total.items():
         if np.any(counts):
             yield Tally(event, c.target, c.name, counts)

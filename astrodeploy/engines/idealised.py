@@ -38,7 +38,7 @@ def over_the_integers(job: Job) -> Recording:
 
 def as_on_the_chip(job: Job, counts: Counts) -> Recording:
     """The Program as it is; `counts` gets the values that a width bounded, by population."""
-    return _run(job, np.int64, lambda name: OPERATIONS | _counting(counts.setdefault(name, Counter())))
+    return _run(job, np.int64, lambda name: counting(counts, name))
 
 
 def _run(job: Job, dtype: Any, functions: Callable[[str], Functions]) -> Recording:
@@ -79,23 +79,31 @@ def with_widths_named(each: OperationList) -> OperationList:
     return replace(each, operations=tuple(named(o) for o in each.operations))
 
 
-def _counting(counter: "Counter[str]") -> Functions:
+def counting(counts: Counts, name: str) -> Functions:
+    """The chip's operations, which count the values of a population that a width bounds."""
+    counter = counts.setdefault(name, Counter())
+
     def counted(operation: str) -> Callable[..., Any]:
         def bounded(a: Any, *limits: Any) -> Any:
             result = OPERATIONS[operation](a, *limits)
-            counter[operation] += int(np.count_nonzero(result != a))
+            counter[operation] += int(np.count_nonzero(result != _rectified(a, *limits)))
             return result
 
         return bounded
 
-    return {width: counted(operation) for operation, width in WIDTHS.items()}
+    return OPERATIONS | {width: counted(operation) for operation, width in WIDTHS.items()}
+
+
+def _rectified(a: Any, *limits: Any) -> Any:
+    """Without widths; a bound of 0 from below is no width, but a part of the model."""
+    return np.maximum(a, 0) if len(limits) == 2 and limits[0] == 0 else a
 
 
 def _leading_zeros(a: Any) -> Any:
     return np.where(a < 1, 32, 31 - np.floor(np.log2(np.maximum(a, 1))))
 
 
-UNBOUNDED = OPERATIONS | dict.fromkeys(WIDTHS.values(), lambda a, *limits: a)
+UNBOUNDED = OPERATIONS | dict.fromkeys(WIDTHS.values(), _rectified)
 REAL = UNBOUNDED | {
     "shift_left": lambda a, bits: a * np.exp2(bits),
     "shift_floor": lambda a, bits: a / np.exp2(bits),

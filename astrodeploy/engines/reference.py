@@ -14,8 +14,9 @@ from astrodeploy.arithmetic import dropped, resets, ticks
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.ir import Astrocyte, Connection, CubaLIF, Graph, Input, Population
+from astrodeploy.ir.arrays import Array, FloatArray
 from astrodeploy.ir.astrocytes import resting_gains
-from astrodeploy.ir.nodes import Array, Constant, FloatArray, Membrane
+from astrodeploy.ir.nodes import Constant, Membrane, SigmaDelta
 
 INTEGRATORS = ("own", "exact")
 SLOW_PORTS = ("activity", "modulation")  # what is under way to them at a reset still arrives
@@ -135,6 +136,8 @@ def _group(population: Population, graph: Graph, rows: int, integrator: str) -> 
         return _Astrocytes(population, node, graph, rows)
     if isinstance(node, Membrane):
         return _Neurons(population, node, graph, rows, integrator)
+    if isinstance(node, SigmaDelta):
+        return _Values(population, node, graph, rows)
     if isinstance(node, Constant):
         return _Constants(population, graph, rows)
     raise UnsupportedError(
@@ -171,6 +174,35 @@ class _Constants(_Group):
         return self.ones
 
 
+class _Values(_Group):
+    """Sigma-delta neurons."""
+
+    states = ("sigma", "activation", "residue")
+
+    def __init__(self, population: Population, node: SigmaDelta, graph: Graph, rows: int) -> None:
+        super().__init__(population, graph)
+        self.node, self.rows = node, rows
+        self.threshold, self.bias = flat(node.threshold, self.size), flat(node.bias, self.size)
+        self.reset("fast")
+
+    def reset(self, what: str) -> None:
+        if what:
+            self.sigma = np.zeros((self.rows, self.size))
+            self.activation, self.residue = np.zeros_like(self.sigma), np.zeros_like(self.sigma)
+
+    def advance(self, step: int, arrived: dict[str, FloatArray]) -> Array:
+        self.sigma = arrived["current"] + (self.sigma if self.node.receives == "changes" else 0.0)
+        value = self.sigma + self.bias
+        value = np.maximum(value, 0) if self.node.activation == "relu" else value
+        delta = value - self.activation + self.residue
+        sent = np.where(np.abs(delta) >= self.threshold, delta, 0)
+        self.activation, self.residue = value, delta - sent
+        return sent
+
+    def recorded(self, state: str) -> FloatArray:
+        return {"sigma": self.sigma, "activation": self.activation, "residue": self.residue}[state]
+
+
 class _Neurons(_Group):
     """LIF and CubaLIF, spiking or sending their membrane."""
 
@@ -188,7 +220,8 @@ class _Neurons(_Group):
         if self.synapse is not None:
             self.fall = flat(self.synapse.fall(graph.dt), self.size)
         self.integrate = self._stepped
-        if integrator == "exact":
+        memoryless = self.synapse is None and bool(np.all(self.leak == 1))  # there is nothing to solve
+        if integrator == "exact" and not memoryless:
             self.k = graph.dt / self.parameters["tau"]
             self.exact_drive = np.where(self.k == 0, graph.dt, -np.expm1(-self.k)) * self.parameters["r"]
             self.integrate = self._exact
@@ -221,7 +254,7 @@ class _Neurons(_Group):
         spike = above & free
         self.wait = np.where(spike, self.node.refractory, np.maximum(self.wait - 1, 0))
         self.v = np.where(spike, self._after_spike(), self.v)
-        return spike
+        return np.asarray(spike)
 
     def _after_spike(self) -> FloatArray:
         p = self.parameters

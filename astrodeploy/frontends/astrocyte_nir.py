@@ -1,77 +1,102 @@
-"""The astrocyte convention: what NIR can't say, in the metadata of the top graph.
+"""What NIR can't say, in the metadata of the top graph: above all the astrocytes.
 
-`metadata["astrodeploy"]` is one JSON string, its tensors stand beside it as numeric metadata:
+`metadata["astrodeploy"]` is one JSON string, arrays stand beside it as numeric metadata:
 
-    schema       "astrodeploy.nir", version 1
+    schema       "astrodeploy.nir", version 2
     core         "runs at rest": other tools can run the core graph, which is the network with all
-                 gains at rest
-    core_sha256  hash of the core's content: an edited core no longer fits its astrocytes
-    dt, reset, threshold, integrator     how the network is to be stepped
-    output       the layer that is read out; nir gives every other layer without a successor an Output too
-    encoder      settings of the rate encoder at the input, or null
-    astrocytes   per astrocyte population: its settings, and whom it observes and modulates
-    lags         connections of the core with a delay of their own
-    shapes       populations of more than one dimension, which are flat in the core
-    modulated    layers whose weights before folding stand beside the string
-    sha256       hash of all of the above and of the tensors
+                 gains at rest; or "parts only", with the reasons as `differs`
+    core_sha256  hash of the core's content: an edited core no longer fits what is said about it
+    dt, outputs, readout, reset, threshold, integrator     how the network is to be stepped and read
+    network      the Graph as plain data (`ir/plain.py`), which names its tensors
+    tensors      where each of them is: ["core", node, field], ["uniform", shape, value, type], or
+                 ["metadata"], beside this string
+    sha256       hash of all of the above and of the arrays
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from astrodeploy.errors import NirError
-from astrodeploy.ir import Astrocyte, Connection, Graph, Population, RateEncoder
-from astrodeploy.ir.astrocytes import resting_gains
-from astrodeploy.ir.canonical import reshaped
-from astrodeploy.ir.nodes import Array, Membrane
-from astrodeploy.ir.plain import fingerprint
-from astrodeploy.ir.wiring import Dense
+from astrodeploy.errors import InputError, NirError
+from astrodeploy.frontends.hdf5_file import Tree
+from astrodeploy.frontends.nir_maps import MOST_NEURONS
+from astrodeploy.frontends.nir_writer import Core, differences, rules_of
+from astrodeploy.ir.arrays import Array
+from astrodeploy.ir.graph import Graph
+from astrodeploy.ir.plain import from_plain, to_plain
 from astrodeploy.storage import json_text
 
 KEY = "astrodeploy"
 SCHEMA = "astrodeploy.nir"
-VERSION = 1
-SETTINGS = ("period", "decay", "rate", "set_point", "low", "high")
+VERSION = 2
+UNIFORM = ("<f8", "<i8", "|u1", "|i1")  # types of tensors
 
 
-def metadata(graph: Graph, core: Graph) -> dict[str, Any]:
-    """The metadata of a Graph whose NIR core is `core`."""
-    tensors: dict[str, Array] = {}
-    astrocytes = [
-        _astrocyte(graph, p, f"{KEY}.astrocyte.{i}", tensors)
-        for i, p in enumerate(p for p in graph.populations if p.is_astrocyte)
-    ]
-    modulated = sorted(resting_gains(graph))
-    for name in modulated:
-        for each in graph.into(name):
-            if each.port == "current":
-                tensors[f"{KEY}.weight.{replace(each, lag=0).name}"] = each.weight
-        tensors[f"{KEY}.bias.{name}"] = _bias(graph[name])
-    encoder = graph.encoder
+def metadata(graph: Graph, core: Core, tree: Tree) -> dict[str, Any]:
+    """The metadata of a canonical Graph; `tree` is its core as a reader sees it."""
+    plain, tensors = to_plain(graph)
+    places = {name: _place(name, graph, core, tree, array) for name, array in tensors.items()}
+    beside = {f"{KEY}.{name}": tensors[name] for name, place in places.items() if place[0] == "metadata"}
+    reasons = list(differences(graph))
     text = {
         "schema": SCHEMA,
         "version": VERSION,
-        "core": "runs at rest",
-        "core_sha256": fingerprint(_bare(core)),
+        "core": "parts only" if reasons else "runs at rest",
+        "differs": reasons,
+        "core_sha256": core_hash(tree),
         "dt": graph.dt,
-        "outputs": list(core.outputs),
-        "readout": core.readout,
-        "reset": "value",
-        "threshold": ">",
-        "integrator": "forward euler, current updated first",
-        "encoder": None if encoder is None else {"steps": encoder.steps, "seed": encoder.seed},
-        "astrocytes": astrocytes,
-        "lags": {replace(c, lag=0).name: c.lag for c in core.connections if c.lag},
-        "shapes": {p.name: list(p.shape) for p in graph.populations if len(p.shape) > 1},
-        "modulated": modulated,
+        "outputs": list(graph.outputs),
+        "readout": graph.readout,
+        **rules_of(graph),
+        "network": plain,
+        "tensors": places,
     }
-    text["sha256"] = _seal(text, tensors)
-    return {KEY: json.dumps(text, sort_keys=True)} | {k: np.array(v) for k, v in tensors.items()}
+    text["sha256"] = _seal(text, beside)
+    return {KEY: json.dumps(text, sort_keys=True)} | {k: np.array(v) for k, v in beside.items()}
+
+
+def _place(name: str, graph: Graph, core: Core, tree: Tree, array: Array) -> list[Any]:
+    """Where a tensor can be read back from."""
+    what, _, rest = name.partition(".")
+    index, _, field = rest.partition(".")
+    if what in ("population", "connection"):
+        parts = graph.populations if what == "population" else graph.connections
+        node, theirs = core.held.get((parts[int(index)].name, field), ("", ""))
+        held = tree["nodes"].get(node, {}).get(theirs)
+        if held is not None and held.dtype == array.dtype and np.array_equal(held.ravel(), array.ravel()):
+            return ["core", node, theirs]
+    if array.size == 0 or np.all(array == array.flat[0]):
+        value = array.flat[0].item() if array.size else 0
+        if np.isfinite(value) and array.dtype.str in UNIFORM:
+            return ["uniform", list(array.shape), value, array.dtype.str]
+    return ["metadata"]
+
+
+def core_hash(tree: Tree) -> str:
+    """Hash of a core: nodes and edges, but the Outputs, which nir itself adds to every loose end."""
+    digest = sha256()
+    outputs = {name for name, node in tree["nodes"].items() if node.get("type") == "Output"}
+    for name in sorted(tree["nodes"].keys() - outputs):
+        digest.update(f"node {name}\n".encode())
+        for key, value in sorted(tree["nodes"][name].items()):
+            if key != "metadata":
+                digest.update(f"{key} {_content(value)}\n".encode())
+    for source, target in sorted({(str(s), str(t)) for s, t in tree["edges"] if t not in outputs}):
+        digest.update(f"edge {source}\n{target}\n".encode())
+    return digest.hexdigest()
+
+
+def _content(value: Any) -> str:
+    if isinstance(value, dict):
+        return json_text({k: _content(v) for k, v in value.items()})
+    if isinstance(value, str) or value.dtype.kind not in "biuf":
+        return str(value)
+    numbers = np.ascontiguousarray(value, np.float64)
+    return f"{numbers.shape} {sha256(numbers.tobytes()).hexdigest()}"
 
 
 def _seal(text: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
@@ -82,49 +107,18 @@ def _seal(text: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _bare(core: Graph) -> Graph:
-    """The core as a reader of plain NIR sees it: no encoder, no lags."""
-    from astrodeploy.ir import Input
-
-    bare = core.with_population(replace(core.input, node=Input()))
-    return replace(bare, connections=tuple(replace(c, lag=0) for c in bare.connections))
+# ---- reading ---------------------------------------------------------------------------------------------
 
 
-def _astrocyte(
-    graph: Graph, population: Population, prefix: str, tensors: dict[str, Array]
-) -> dict[str, Any]:
-    node = population.node
-    assert isinstance(node, Astrocyte)
-    (observed,) = graph.into(population.name)
-    (modulated,) = graph.out_of(population.name)
-    tensors |= {
-        f"{prefix}.log_gain": node.log_gain,
-        f"{prefix}.pool": observed.weight,
-        f"{prefix}.spread": modulated.weight,
-    }
-    return {
-        "name": population.name,
-        "tensors": prefix,
-        "observes": [observed.source, observed.lag],
-        "modulates": [modulated.target, modulated.lag],
-        **{name: getattr(node, name) for name in SETTINGS},
-    }
-
-
-def _bias(population: Population) -> Array:
-    assert isinstance(population.node, Membrane)
-    return population.node.bias
-
-
-def extension(metadata: Mapping[str, Any], what: str) -> dict[str, Any] | None:
+def description(tree: Tree, what: str) -> dict[str, Any] | None:
     """The parsed JSON string, or None where the file has none. Raises NirError."""
-    if KEY not in metadata:
+    found = tree.get("metadata")
+    if not isinstance(found, dict) or KEY not in found:
         return None
-    text = metadata[KEY]
     try:
-        data: dict[str, Any] = json.loads(text.decode() if isinstance(text, bytes) else str(text))
+        data: dict[str, Any] = json.loads(str(found[KEY]))
         schema, version = data["schema"], int(data["version"])
-        intact = version > VERSION or data["sha256"] == _seal(data, metadata)
+        intact = version != VERSION or data["sha256"] == _seal(data, found)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise NirError(f"{what}: its astrocyte metadata is damaged: export the network again") from error
     if schema != SCHEMA or version > VERSION:
@@ -132,54 +126,43 @@ def extension(metadata: Mapping[str, Any], what: str) -> dict[str, Any] | None:
             f"{what}: its astrocytes are of {schema} {version}, read here is up to {SCHEMA} {VERSION}: "
             "update astrodeploy"
         )
+    if version < VERSION:
+        raise NirError(
+            f"{what}: its metadata is of {SCHEMA} {version}, which is read no more: export the network again, or "
+            "delete the metadata to compile the core alone"
+        )
     if not intact:
         raise NirError(f"{what}: its astrocyte metadata was edited or damaged: export the network again")
     return data
 
 
-def restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any], what: str) -> Graph:
-    """The core with its astrocytes, encoder and lags put back. Raises NirError where they don't fit."""
-    if fingerprint(core) != data["core_sha256"]:
-        raise NirError(
-            f"{what}: its core graph was edited after its astrocytes were written, so they no longer fit: "
-            "export it again, or delete the metadata to compile the core alone"
-        )
+def described(tree: Tree, data: dict[str, Any], what: str) -> Graph:
+    """The Graph that a file describes. Raises NirError where its core no longer fits."""
     try:
-        return _restored(core, metadata, data)
-    except (KeyError, TypeError, ValueError) as error:
+        if core_hash(tree) != data["core_sha256"]:
+            raise NirError(
+                f"{what}: its core graph was edited after its astrocytes were written, so they no longer fit: "
+                "export it again, or delete the metadata to compile the core alone"
+            )
+        tensors = {str(name): _tensor(name, place, tree) for name, place in data["tensors"].items()}
+        graph = from_plain(data["network"], tensors)
+        if any(p.size > MOST_NEURONS for p in graph.populations):
+            raise ValueError("more neurons than fit this machine")
+        return graph
+    except NirError:
+        raise
+    except (InputError, KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:
         raise NirError(f"{what}: its astrocyte metadata is damaged ({error!r}): export it again") from error
 
 
-def _restored(core: Graph, metadata: Mapping[str, Any], data: dict[str, Any]) -> Graph:
-    graph = core
-    for name, shape in data["shapes"].items():
-        graph = graph.with_population(reshaped(graph[name], tuple(int(n) for n in shape)))
-    if data["encoder"] is not None:
-        encoder = RateEncoder(int(data["encoder"]["steps"]), int(data["encoder"]["seed"]))
-        graph = graph.with_population(replace(graph.input, node=encoder))
-    connections = []
-    for each in graph.connections:
-        if each.target in data["modulated"]:
-            each = replace(each, wiring=Dense(metadata[f"{KEY}.weight.{each.name}"]))
-        connections.append(replace(each, lag=int(data["lags"].get(each.name, 0))))
-    for name in data["modulated"]:
-        population = graph[name]
-        assert isinstance(population.node, Membrane)
-        bias = replace(population.node, bias=metadata[f"{KEY}.bias.{name}"])
-        graph = graph.with_population(replace(population, node=bias))
-    populations = list(graph.populations)
-    for each in data["astrocytes"]:
-        log_gain = np.asarray(metadata[f"{each['tensors']}.log_gain"])
-        node = Astrocyte(log_gain=log_gain, **{name: each[name] for name in SETTINGS})
-        populations.append(Population(each["name"], log_gain.shape, node))
-        connections += _loop(each, metadata)
-    return replace(graph, populations=tuple(populations), connections=tuple(connections))
-
-
-def _loop(each: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[Connection]:
-    (source, observe_lag), (target, modulate_lag) = each["observes"], each["modulates"]
-    pool, spread = metadata[f"{each['tensors']}.pool"], metadata[f"{each['tensors']}.spread"]
-    return [
-        Connection(source, each["name"], "activity", Dense(pool), lag=int(observe_lag)),
-        Connection(each["name"], target, "modulation", Dense(spread), lag=int(modulate_lag)),
-    ]
+def _tensor(name: str, place: list[Any], tree: Tree) -> Array:
+    where, *rest = place
+    if where == "core":
+        node, field = rest
+        return np.asarray(tree["nodes"][node][field])
+    if where == "uniform":
+        shape, value, kind = rest
+        if kind not in UNIFORM or prod(int(n) for n in shape) > MOST_NEURONS * np.dtype(kind).itemsize:
+            raise ValueError(f"a uniform tensor of {shape} {kind}")
+        return np.full(tuple(int(n) for n in shape), value, np.dtype(kind))
+    return np.asarray(tree["metadata"][f"{KEY}.{name}"])

@@ -1,75 +1,147 @@
-"""Norse cells and their nodes, in both directions: the one place that knows Norse's parameters."""
+"""What the cells of Norse, snnTorch and spikingjelly become: one registry over the three families."""
 
-from functools import partial
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
-from norse.torch import LIFBoxCell, LIFBoxParameters, LIFCell, LIFParameters
-from norse.torch.functional.reset import reset_value
 
 from astrodeploy.errors import UnsupportedError
-from astrodeploy.ir.nodes import LIF, Array, CubaLIF, Membrane, Node
+from astrodeploy.ir.arrays import Array
+from astrodeploy.ir.nodes import Membrane, Node
+from astrodeploy.ir.wiring import Wiring
 
-CELLS = (LIFBoxCell, LIFCell)
+DEFAULT_DT = 1e-3  # seconds, of cells whose decays are per step: there dt is a unit and nothing else
+FAMILIES = {
+    "norse": "astrodeploy.frontends.norse_cells",
+    "snntorch": "astrodeploy.frontends.snntorch_cells",
+    "spikingjelly": "astrodeploy.frontends.spikingjelly_cells",
+}
 
 
-def node_of(path: str, cell: torch.nn.Module, size: int, bias: Array, dt: float) -> Node:
-    """The node of a Norse cell of `size` neurons. Raises UnsupportedError that names path and reason."""
-    if not isinstance(cell, CELLS):
-        names = ", ".join(c.__name__ for c in CELLS)
-        raise UnsupportedError(f"{path} is a {type(cell).__name__}: supported cells are Norse's {names}")
-    if not np.isclose(float(cell.dt), dt, rtol=1e-9):
-        raise UnsupportedError(f"{path} was trained with dt = {cell.dt:g} s, asked for is dt = {dt:g} s")
-    p = cell.p
-    if getattr(p, "reset_method", reset_value) is not reset_value:
+@dataclass(frozen=True, eq=False)
+class Site:
+    """Where a cell stands: its path, the shape (without the batch) and constant part of its input, dt."""
+
+    path: str
+    shape: tuple[int, ...]
+    bias: Array
+    dt: float
+
+
+@dataclass(frozen=True, eq=False)
+class Recurrence:
+    """Weights from a cell's spikes of the last step to its own input, and their constant part."""
+
+    wiring: Wiring
+    bias: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """What a module of neurons becomes.
+
+    node        its neurons, without the bias of `recurrence`
+    recurrence  its own feedback, if it has one
+    returns     what its forward returns: "z" its messages, other names its states; () the messages alone
+    factor      what a spike counts when it is sent, an array of the population's shape; None: 1
+    """
+
+    node: Membrane
+    recurrence: Recurrence | None = None
+    returns: tuple[str, ...] = ("z", "state")
+    factor: Array | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one type of cell is read.
+
+    cell        the Cell of a module at a Site
+    weights     its input weights (neurons, inputs), where it has its own
+    membrane    its membrane after a step, from the module and what its forward returned
+    messages    its messages, likewise
+    """
+
+    cell: Callable[[Site, Any], Cell]
+    membrane: Callable[[Any, Any], torch.Tensor]
+    messages: Callable[[Any, Any], torch.Tensor]
+    weights: Callable[[Any], torch.Tensor] | None = None
+
+
+def reader_of(module: torch.nn.Module) -> Reader | None:
+    """The reader of a module's type, None for what is no supported cell."""
+    for kind in type(module).__mro__:
+        for family in _loaded():
+            if kind in (readers := family.READERS):
+                found: Reader = readers[kind]
+                return found
+    return None
+
+
+def _loaded() -> list[Any]:
+    """The families whose package is imported: no module can be of another."""
+    return [_family(name) for package, name in FAMILIES.items() if package in sys.modules]
+
+
+@cache
+def _family(name: str) -> Any:
+    return import_module(name)
+
+
+def is_cell(module: torch.nn.Module) -> bool:
+    """Whether a module is a supported cell."""
+    return reader_of(module) is not None
+
+
+def is_foreign(module: torch.nn.Module) -> bool:
+    """Whether a module is of Norse, snnTorch or spikingjelly."""
+    return package_of(module) in FAMILIES
+
+
+def package_of(module: torch.nn.Module) -> str:
+    """The top-level package of a module's class."""
+    return type(module).__module__.split(".")[0]
+
+
+def refusal(path: str, module: torch.nn.Module) -> UnsupportedError:
+    """The error for a cell that is not supported, with the reason where there is a particular one."""
+    package, kind = package_of(module), type(module).__name__
+    family = _family(FAMILIES[package])
+    names = ", ".join(each.__name__ for each in family.READERS)
+    reason = family.REASONS.get(kind, f"supported cells are {names}")
+    return UnsupportedError(f"{path} is a {package} {kind}, which is not supported: {reason}")
+
+
+def dt_of(module: torch.nn.Module) -> float | None:
+    """A cell's own time step in seconds; None where it has none."""
+    dt = getattr(module, "dt", None) if package_of(module) == "norse" else None
+    return None if dt is None else float(dt)
+
+
+def spread(path: str, what: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """A cell's parameter, a number or a tensor, as an array of the population's shape."""
+    array = np.asarray(torch.as_tensor(value).detach().cpu(), np.float64)
+    while array.ndim > len(shape) and array.shape[0] == 1:
+        array = array[0]
+    if array.size == np.prod(shape):
+        return array.reshape(shape)
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        size = "x".join(str(n) for n in shape)
         raise UnsupportedError(
-            f"{path} resets by {p.reset_method.__name__}: supported is norse's reset_value (to v_reset)"
-        )
-    spread = partial(_spread, path, size)
-    membrane: dict[str, Any] = {
-        "tau": _inverse(spread(p.tau_mem_inv)),
-        "r": np.ones(size),
-        "v_leak": spread(p.v_leak),
-        "v_threshold": spread(p.v_th),
-        "v_reset": spread(p.v_reset),
-        "bias": bias,
-    }
-    if isinstance(cell, LIFBoxCell):
-        return LIF(**membrane)
-    tau_syn = _inverse(spread(p.tau_syn_inv))
-    return CubaLIF(tau_syn=tau_syn, w_in=tau_syn / dt, **membrane)
+            f"{path} has parameters for {array.size} neurons, its input has {size} ({what})"
+        ) from None
 
 
-def _inverse(rate: Array) -> Array:
-    """A time constant from its inverse; infinite for 0, which `verify` refuses with the layer's name."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(1 / rate)
-
-
-def _spread(path: str, size: int, value: Any) -> Array:
-    array = np.asarray(torch.as_tensor(value).detach().cpu(), np.float64).reshape(-1)
-    if array.size not in (1, size):
-        raise UnsupportedError(f"{path} has parameters for {array.size} neurons, its input has {size}")
-    return np.broadcast_to(array, (size,))
-
-
-def cell_of(node: Node, dt: float) -> Any:
-    """A Norse cell in float32 for a node. Raises UnsupportedError where Norse can't say the same."""
-    if not isinstance(node, Membrane) or np.any(node.r != 1):
-        raise UnsupportedError(f"Norse has no cell for a {type(node).__name__} with r != 1")
-    membrane = {
-        "tau_mem_inv": _tensor(1 / node.tau),
-        "v_leak": _tensor(node.v_leak),
-        "v_th": _tensor(node.v_threshold),
-        "v_reset": _tensor(node.v_reset),
-    }
-    if not isinstance(node, CubaLIF):
-        return LIFBoxCell(LIFBoxParameters(**membrane), dt=dt)
-    if not np.allclose(node.w_in * dt, node.tau_syn, rtol=1e-9):
-        raise UnsupportedError("Norse's LIFCell has no w_in other than tau_syn / dt")
-    return LIFCell(LIFParameters(tau_syn_inv=_tensor(1 / node.tau_syn), **membrane), dt=dt)
-
-
-def _tensor(array: Array) -> torch.Tensor:
-    return torch.from_numpy(np.array(array, np.float32))
+def node_of(path: str, cell: torch.nn.Module, shape: tuple[int, ...], bias: Array, dt: float) -> Node:
+    """The node of a cell. Raises UnsupportedError that names path and reason."""
+    reader = reader_of(cell)
+    if reader is None:
+        raise refusal(path, cell)
+    return reader.cell(Site(path, shape, bias, dt), cell).node

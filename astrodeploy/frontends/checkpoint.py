@@ -88,7 +88,7 @@ def read_checkpoint(path: Path) -> Graph:
     data = _load(path)
     if not isinstance(data, dict) or "format" not in data:
         raise CheckpointError(_foreign(path, data))
-    storage.check_version(data, FORMAT, VERSION, path, CheckpointError)
+    storage.check_version(data, FORMAT, VERSION, path, CheckpointError, since=VERSION)
     try:
         tensors = {str(k): np.array(v.detach().numpy()) for k, v in data["tensors"].items()}
         graph = canonical(from_plain(data["network"], tensors))

@@ -1,220 +1,29 @@
 """From a torch module with a one-step forward to the Graph: symbolic trace, known modules as leaves.
 
-Only the module's structure is read; no input flows through it until the export check.
+Only the module's structure is read; no input flows through its neurons until the export check.
 """
 
-import re
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import prod
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from norse.torch import SequentialState
 from torch import fx
 
 from astrodeploy.errors import InputError, UnsupportedError
-from astrodeploy.frontends.cells import CELLS, node_of
-from astrodeploy.ir.graph import Connection, Graph, Population
-from astrodeploy.ir.nodes import Array, Astrocyte, Input, RateEncoder
-from astrodeploy.ir.wiring import Dense
-from astrodeploy.nn import AstrocyteLayer
-from astrodeploy.nn import RateEncoder as RateEncoderModule
+from astrodeploy.frontends.cells import DEFAULT_DT, dt_of, is_cell
+from astrodeploy.frontends.host_cut import Cut, cut
+from astrodeploy.frontends.network_builder import Builder, part_at
+from astrodeploy.frontends.signals import CellState, Past, Signal
+from astrodeploy.frontends.torch_operations import BATCH, OPERATIONS
+from astrodeploy.frontends.torch_running import first_state
+from astrodeploy.frontends.torch_trace import layer_name, line_of, path_of
+from astrodeploy.ir.graph import Graph
+from astrodeploy.ir.host import HostStage
+from astrodeploy.nn import AstrocyteLayer, RateEncoder
 
-INPUT = "input"
-TORCH = str(Path(torch.__file__).parent)  # frames in there are not the user's
-
-
-@dataclass(frozen=True)
-class Spikes:
-    """A signal: the messages of a population; size 0 is the input's before something tells it."""
-
-    population: str
-    size: int
-
-
-@dataclass(frozen=True, eq=False)
-class Current:
-    """A signal: a weighted sum of populations' messages, and a constant."""
-
-    terms: tuple[tuple[str, Array], ...]
-    bias: Array
-
-    def __add__(self, other: "Current") -> "Current":
-        return Current(self.terms + other.terms, self.bias + other.bias)
-
-
-class _State:
-    """Stands for any state: states are not followed, they belong to their cells."""
-
-
-Signal = Spikes | Current | _State
-
-
-@dataclass
-class _Builder:
-    """Collects populations and connections while a module is walked."""
-
-    dt: float
-    input_shape: tuple[int, ...] | None
-    input_node: Input | RateEncoder = field(default_factory=Input)
-    populations: list[Population] = field(default_factory=list)
-    connections: list[Connection] = field(default_factory=list)
-
-    def size(self, signal: Spikes, wanted: int = 0) -> int:
-        """Neurons that send a signal; the input has as many as its first layer takes, unless it is given."""
-        if signal.population != INPUT:
-            return signal.size
-        if self.input_shape is None:
-            if not wanted:
-                raise InputError("the module has no Linear layer to tell its input's shape: give input_shape")
-            self.input_shape = (wanted,)
-        return prod(self.input_shape)
-
-    def current(self, signal: Spikes | Current, wanted: int = 0) -> Current:
-        """A signal as a current: spikes enter with weight 1."""
-        if isinstance(signal, Current):
-            return signal
-        size = self.size(signal, wanted)
-        return Current(((signal.population, np.eye(size)),), np.zeros(size))
-
-    def graph(self, output: str) -> Graph:
-        """What was collected."""
-        assert self.input_shape is not None, "a network without a layer is refused before"
-        start = Population(INPUT, self.input_shape, self.input_node)
-        return Graph(self.dt, (start, *self.populations), tuple(self.connections), (output,))
-
-    def call(self, path: str, module: torch.nn.Module, signal: Any) -> tuple[Signal, _State] | Signal:
-        """What a module makes of a signal."""
-        for kind, build in _BUILDERS.items():
-            if isinstance(module, kind):
-                if not isinstance(signal, Spikes | Current):
-                    raise UnsupportedError(f"{path} is fed something that is neither spikes nor a current")
-                built: tuple[Signal, _State] | Signal = build(self, path, module, signal)
-                return built
-        raise UnsupportedError(
-            f"{path} is a {type(module).__module__.split('.')[0]} {type(module).__name__}, which is not "
-            f"supported; supported are {', '.join(k.__name__ for k in _BUILDERS)}"
-        )
-
-    def add(self, population: Population, current: Current) -> Spikes:
-        """A new population driven by a current."""
-        if population.name in (INPUT, *(p.name for p in self.populations)):
-            raise UnsupportedError(
-                f"{population.name} is used twice in one step, or two modules go by that name: give each use a "
-                "module and a name of its own"
-            )
-        self.populations.append(population)
-        for source, weight in _merged(current.terms):
-            self.connections.append(Connection(source, population.name, "current", Dense(weight)))
-        return Spikes(population.name, population.size)
-
-
-def _merged(terms: tuple[tuple[str, Array], ...]) -> list[tuple[str, Array]]:
-    """Parallel connections from one population add up."""
-    merged: dict[str, Array] = {}
-    for source, weight in terms:
-        merged[source] = merged[source] + weight if source in merged else weight
-    return list(merged.items())
-
-
-def _linear(builder: _Builder, path: str, module: torch.nn.Linear, signal: Spikes | Current) -> Signal:
-    if isinstance(signal, Current):
-        raise UnsupportedError(f"{path} is fed a current: put a layer of neurons between two Linear layers")
-    size = builder.size(signal, module.in_features)
-    if size != module.in_features:
-        raise InputError(
-            f"{path} takes {module.in_features} inputs, {signal.population} before it has {size}"
-        )
-    weight = _numpy(module.weight)
-    bias = np.zeros(len(weight)) if module.bias is None else _numpy(module.bias)
-    for name, array in (("weight", weight), ("bias", bias)):
-        if not np.all(np.isfinite(array)):
-            raise InputError(f"{path}.{name} holds NaN or infinite values: train or repair it first")
-    return Current(((signal.population, weight),), bias)
-
-
-def _encoder(
-    builder: _Builder, path: str, module: RateEncoderModule, signal: Spikes | Current
-) -> tuple[Signal, _State]:
-    if not isinstance(signal, Spikes) or signal.population != INPUT:
-        raise UnsupportedError(f"{path}: an encoder stands at the input, before everything else")
-    builder.input_node = RateEncoder(steps=module.steps, seed=module.seed)
-    return signal, _State()
-
-
-def _cell(
-    builder: _Builder, path: str, module: torch.nn.Module, signal: Spikes | Current
-) -> tuple[Signal, _State]:
-    current = builder.current(signal)
-    size = len(current.bias)
-    node = node_of(path, module, size, current.bias, builder.dt)
-    return builder.add(Population(layer_name(path), (size,), node), current), _State()
-
-
-def _astrocyte_layer(
-    builder: _Builder, path: str, module: AstrocyteLayer, signal: Spikes | Current
-) -> tuple[Signal, _State]:
-    current = builder.current(signal, module.neurons)
-    if len(current.bias) != module.neurons:
-        raise InputError(f"{path} has {module.neurons} neurons, its input has {len(current.bias)}")
-    node = node_of(f"{path}.cell", module.cell, module.neurons, current.bias, builder.dt)
-    layer = layer_name(path)
-    spikes = builder.add(Population(layer, (module.neurons,), node), current)
-    log_gain = _numpy(module.log_gain)
-    astrocyte = Astrocyte(
-        period=module.period,
-        decay=module.decay,
-        rate=module.rate,
-        set_point=module.set_point,
-        low=module.low,
-        high=module.high,
-        log_gain=log_gain,
-    )
-    name = f"{layer}_astrocytes"
-    builder.populations.append(Population(name, log_gain.shape, astrocyte))
-    spread = np.eye(len(log_gain))[_numpy(module.domain_of).astype(np.int64)]
-    builder.connections.append(Connection(layer, name, "activity", Dense(_numpy(module.pool)), lag=1))
-    builder.connections.append(Connection(name, layer, "modulation", Dense(spread), lag=1))
-    return spikes, _State()
-
-
-def _container(
-    builder: _Builder, path: str, module: SequentialState, signal: Spikes | Current
-) -> tuple[Any, _State]:
-    result: Any = signal
-    for name, child in module.named_children():
-        result = builder.call(f"{path}.{name}" if path else f"layer{name}", child, result)
-        result = result[0] if isinstance(result, tuple) else result
-    return result, _State()
-
-
-def _pass_through(builder: _Builder, path: str, module: torch.nn.Module, signal: Spikes | Current) -> Signal:
-    return signal
-
-
-_BUILDERS: dict[Any, Callable[..., Any]] = {
-    torch.nn.Linear: _linear,
-    RateEncoderModule: _encoder,
-    **dict.fromkeys(CELLS, _cell),
-    AstrocyteLayer: _astrocyte_layer,
-    SequentialState: _container,
-    torch.nn.Flatten: _pass_through,
-    torch.nn.Identity: _pass_through,
-    torch.nn.Dropout: _pass_through,
-}
-
-
-def layer_name(path: str) -> str:
-    """The name of the population that a module at a path becomes."""
-    return f"layer{path}" if path.isdigit() else path.replace(".", "_")
-
-
-def _numpy(tensor: torch.Tensor) -> Array:
-    return np.asarray(tensor.detach().cpu(), np.float64)
+__all__ = ["graph_of", "layer_name"]
+PLAIN = (int, float, bool, str, type(None), torch.Tensor, torch.dtype, torch.device, slice, type(Ellipsis))
+ELSEWHERE = object()  # stands for a value that the host computes
 
 
 def graph_of(
@@ -222,118 +31,175 @@ def graph_of(
 ) -> Graph:
     """The Graph of a module with a one-step forward.
 
-    dt is in seconds (None: that of the module's cells), input_shape that of one sample in one step or
-    of its values with an encoder (None: what the first Linear takes).
+    dt is in seconds (None: that of the module's cells; 1 ms where they have none), input_shape that of one
+    sample in one step or of its values with an encoder (None: what the first Linear takes). Ordinary layers
+    before the first layer of neurons that are not linear, and all after the last one, become the host's.
     Raises UnsupportedError (a module or operation that can't be compiled, with its path) or InputError.
     """
-    dt = _dt(module) if dt is None else dt
-    builder = _Builder(dt, None if input_shape is None else tuple(input_shape))
-    start = Spikes(INPUT, 0)
-    if isinstance(module, SequentialState):
-        end, _ = _container(builder, "", module, start)
-    else:
-        end = _walk_traced(builder, module, start)
-    if not isinstance(end, Spikes) or end.population == INPUT:
-        raise UnsupportedError("the output of the network must be the spikes of a layer of neurons")
-    return builder.graph(end.population)
+    if is_cell(module) or isinstance(module, AstrocyteLayer | RateEncoder):
+        raise UnsupportedError(f"a single {type(module).__name__} is no network: put it into a Module")
+    seconds = _dt(module) if dt is None else dt
+    parts = cut(module)
+    given = None if input_shape is None else tuple(input_shape)
+    before = None
+    if parts.before is not None:
+        before, given = _stage("before the first", parts.module(parts.before), parts.input_shape(given))
+    walk = _Walk(parts, Builder(seconds, given), given=None if input_shape is None else tuple(input_shape))
+    outputs = walk.outputs()
+    after = None
+    if parts.after is not None:
+        shape = walk.builder.shape_of(outputs[0])
+        after, _ = _stage("after the last", parts.module(parts.after), shape)
+    return walk.builder.graph(outputs, walk.returned, before, after)
+
+
+def _stage(where: str, module: torch.nn.Module, shape: tuple[int, ...]) -> tuple[HostStage, tuple[int, ...]]:
+    from astrodeploy.frontends.host_export import stage_of
+
+    try:
+        stage = stage_of(module.float(), shape)
+    except UnsupportedError as error:
+        raise UnsupportedError(
+            f"the ordinary layers {where} layer of neurons can't be given to the host: {error}"
+        ) from error
+    return stage, stage.outputs
 
 
 def _dt(module: torch.nn.Module) -> float:
-    found = {float(cell.dt) for cell in module.modules() if isinstance(cell, CELLS)}
+    found = {dt for cell in module.modules() if is_cell(cell) and (dt := dt_of(cell)) is not None}
     if len(found) > 1:
         raise InputError(f"the module's cells have the time steps {sorted(found)}: train them with one dt")
-    return found.pop() if found else 1.0  # a module without cells is refused for that, whatever its dt
+    return found.pop() if found else DEFAULT_DT
 
 
-class _Tracer(fx.Tracer):
-    """Known modules and those of torch and Norse are leaves; the user's own are looked into."""
+@dataclass
+class _Walk:
+    """Evaluates the chip's part of a trace, node by node."""
 
-    def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, tuple(_BUILDERS)):
-            return True
-        if isinstance(m, torch.nn.Sequential | torch.nn.ModuleList | torch.nn.ModuleDict):
-            return False
-        return type(m).__module__.startswith(("torch.", "norse."))
+    parts: Cut
+    builder: Builder
+    values: dict[fx.Node, Any] = field(default_factory=dict)
+    given: tuple[int, ...] | None = None  # the shape of what `before` is fed
+    returned: Any = None  # the state that the forward returns
+    first: Any = None  # the state after one step, once it was needed
 
+    def outputs(self) -> tuple[str, ...]:
+        """Walk to the end; the populations that are read out."""
+        before, after = self.parts.before, self.parts.after
+        places = [n for n in self.parts.graph.nodes if n.op == "placeholder"]
+        if not places:
+            raise UnsupportedError("the module's forward takes no input")
+        states = [Past(()) if len(places) == 2 else Past((i,)) for i in range(len(places) - 1)]
+        self.values = dict(zip(places, [self.builder.input, *states], strict=True))
+        for node in self.parts.graph.nodes:
+            if node.op == "output":
+                return self._read_out(self._value(node.args[0]), stateful=len(places) > 1)
+            if before is not None and node is before.exit:
+                self.values[node] = self.builder.input
+            elif any(part and node in part.nodes for part in (before, after)):
+                self.values[node] = self.values.get(node, ELSEWHERE)
+            elif node not in self.values:
+                self.values[node] = self._evaluated(node)
+        raise InputError("the module's forward returns nothing")
 
-def _walk_traced(builder: _Builder, module: torch.nn.Module, start: Signal) -> Signal:
-    if isinstance(module, tuple(_BUILDERS)):
-        raise UnsupportedError(f"a single {type(module).__name__} is no network: put it into a Module")
-    values: dict[fx.Node, Any] = {}
-    modules = dict(module.named_modules())
-    states_seen = False
-    for node in _traced(module).nodes:
-        if node.op == "placeholder":
-            values[node] = _State() if states_seen else start
-            states_seen = True
-        elif node.op == "call_module":
-            path = str(node.target)
-            values[node] = builder.call(
-                path, modules[path], _value(values, node.args[0] if node.args else None)
-            )
-        elif node.op == "output":
-            result = _value(values, node.args[0])
-            end: Signal = result[0] if isinstance(result, tuple) else result
-            return end
-        else:
-            values[node] = _operation(builder, node, [_value(values, a) for a in node.args])
-    raise InputError("the module's forward returns nothing")
+    def _read_out(self, result: Any, stateful: bool) -> tuple[str, ...]:
+        after = self.parts.after
+        parts = tuple(result) if isinstance(result, tuple | list) else (result,)
+        y: Any = parts
+        if len(parts) > 1 and (stateful or not isinstance(parts[1], Signal)):
+            y, self.returned = parts[0], parts[1] if len(parts) == 2 else parts[1:]
+        if after is not None:
+            y = self.values[after.entry]
+            if not isinstance(y, Signal | CellState):
+                raise UnsupportedError(
+                    "the ordinary layers after the last layer of neurons are fed something that is neither spikes "
+                    "nor a membrane: take the spikes out of what the layer returns"
+                )
+        ends = tuple(y) if isinstance(y, tuple | list) else (y,)
+        return tuple(self.builder.output(end) for end in ends)
 
+    def _evaluated(self, node: fx.Node) -> Any:
+        arguments = self._value(node.args)
+        if node.op == "call_module":
+            path = path_of(self.parts.root, str(node.target))
+            module = self.parts.root.get_submodule(str(node.target))
+            return self.builder.call(path, module, self._as_signal(arguments[0]) if arguments else None)
+        if node.op == "get_attr":
+            return self._attribute(str(node.target)).detach().cpu()
+        return self._operation(node, arguments, self._value(node.kwargs))
 
-def _value(values: dict[fx.Node, Any], argument: Any) -> Any:
-    if isinstance(argument, fx.Node):
-        return values[argument]
-    if isinstance(argument, tuple | list):
-        return tuple(_value(values, a) for a in argument)
-    return argument
+    def _attribute(self, target: str) -> torch.Tensor:
+        holder, _, name = target.rpartition(".")
+        found: torch.Tensor = getattr(self.parts.root.get_submodule(holder), name)
+        return found
 
+    def _value(self, argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            return self.values[argument]
+        if isinstance(argument, tuple | list):
+            items = [self._value(a) for a in argument]
+            named = getattr(argument, "_fields", None)
+            return dict(zip(named, items, strict=True)) if named else tuple(items)
+        if isinstance(argument, dict):
+            return {key: self._value(a) for key, a in argument.items()}
+        if isinstance(argument, slice):
+            return slice(*(self._value(a) for a in (argument.start, argument.stop, argument.step)))
+        return argument
 
-def _operation(builder: _Builder, node: fx.Node, arguments: list[Any]) -> Any:
-    """Sums of currents and indexing are understood; nothing else is."""
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
-    first = arguments[0] if arguments else None
-    if name == "getitem":
-        if isinstance(first, tuple) and isinstance(arguments[1], int):
-            return first[arguments[1]]
-        if isinstance(first, _State):
-            return first
-    if name == "getattr" and isinstance(first, _State):
-        return first
-    if name == "add" and all(isinstance(a, Spikes | Current) for a in arguments[:2]):
-        left, right = (builder.current(a) for a in arguments[:2])
-        if len(left.bias) != len(right.bias):
-            raise InputError(f"a sum adds {len(left.bias)} and {len(right.bias)} values")
-        return left + right
-    where = _line(node.stack_trace or "")
-    raise UnsupportedError(
-        f"the operation {name!r}{where} is not supported in a network's forward; supported are modules, "
-        "sums of currents, and indexing"
-    )
-
-
-def _traced(module: torch.nn.Module) -> fx.Graph:
-    tracer = _Tracer()
-    tracer.record_stack_traces = True
-    try:
-        return tracer.trace(module)
-    except (fx.proxy.TraceError, TypeError, RuntimeError, ValueError, AttributeError) as error:
-        where = next(
-            (
-                f" ({frame.filename.rsplit('/', 1)[-1]}, line {frame.lineno}: {frame.line})"
-                for frame in reversed(traceback.extract_tb(error.__traceback__))
-                if not frame.filename.startswith(TORCH) and frame.filename != __file__
-            ),
-            "",
-        )
+    def _operation(self, node: fx.Node, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
+        first = arguments[0] if arguments else None
+        if name in ("getitem", "getattr") and (part := _part(first, arguments[1])) is not None:
+            return part
+        if isinstance(node.target, type) and (fields := getattr(node.target, "_fields", None)):
+            return dict(zip(fields, arguments, strict=False)) | settings
+        operands = _flat(arguments)
+        if operands and all(isinstance(a, PLAIN) for a in operands):
+            function = node.target if callable(node.target) else getattr(torch.Tensor, str(node.target))
+            return function(*arguments, **settings)
+        if name in OPERATIONS and not any(isinstance(a, CellState) for a in operands):
+            signals = tuple(self._as_signal(a) for a in arguments)
+            return self.builder.learn(OPERATIONS[name](line_of(node), *signals, **settings))
         raise UnsupportedError(
-            f"the forward of {type(module).__name__} loops over time or branches on data{where}: write it "
-            "for one step, (x, state) -> (y, state), and run it over time with astrodeploy.nn.unroll "
-            f"(torch.fx says: {str(error).splitlines()[0]})"
-        ) from error
+            f"the operation {name!r}{line_of(node)} is not supported in a network's forward; between layers of "
+            "neurons supported are modules, and operations that are linear: sums, multiples, concatenation, "
+            "averages, other shapes"
+        )
+
+    def _as_signal(self, value: Any) -> Any:
+        if isinstance(value, tuple | list):
+            return tuple(self._as_signal(v) for v in value)
+        if not isinstance(value, Past):
+            return self.builder.told(value) if isinstance(value, Signal) else value
+        return self.builder.signal(value).known_as(self._shape_of(value))
+
+    def _shape_of(self, past: Past) -> tuple[int, ...] | None:
+        """The shape of a state, as one step of the module shows it; None where that can't be run yet."""
+        shape = self.builder.input_shape if self.parts.before is None else self.parts.input_shape(self.given)
+        if shape is None:
+            return None
+        if self.first is None:
+            self.first = first_state(self.parts.root, shape)
+        found = part_at(self.first, past.path)
+        return tuple(found.shape[1:]) if isinstance(found, torch.Tensor) else None
 
 
-def _line(stack: str) -> str:
-    found = [
-        each for each in re.findall(r'File "([^"]+)", line (\d+)', stack) if not each[0].startswith(TORCH)
-    ]
-    return f" ({found[-1][0].rsplit('/', 1)[-1]}, line {found[-1][1]})" if found else ""
+def _flat(arguments: Any) -> list[Any]:
+    if isinstance(arguments, tuple | list):
+        return [leaf for each in arguments for leaf in _flat(each)]
+    return [arguments]
+
+
+def _part(whole: Any, key: Any) -> Any:
+    """A part of a cell's result, of a state, or of a shape; None where it is something else."""
+    if isinstance(whole, tuple) and isinstance(key, int | slice):
+        return whole[key]
+    if isinstance(whole, dict):
+        return whole.get(key, list(whole.values())[key] if isinstance(key, int) else None)
+    if isinstance(whole, Past) and isinstance(key, int | str):
+        return whole.at(key)
+    if isinstance(whole, CellState):
+        return whole
+    if isinstance(whole, Signal) and key == "shape":
+        return (BATCH, *(whole.shape or (-1,)))
+    return None

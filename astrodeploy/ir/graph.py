@@ -61,7 +61,7 @@ class Connection:
     @property
     def name(self) -> str:
         """Readable name, unique in a Graph."""
-        return f"{self.source} -> {self.target}.{self.port}{f' +{self.lag}' if self.lag else ''}"
+        return f"{self.source} -> {self.target}.{self.port}{f' {self.lag:+d}' if self.lag else ''}"
 
     @property
     def weight(self) -> Array:
@@ -137,13 +137,14 @@ class Graph:
         exchanged = tuple(population if p.name == population.name else p for p in self.populations)
         return replace(self, populations=exchanged)
 
-    def _stages(self) -> Iterator[tuple[str, HostStage]]:
+    def stages(self) -> Iterator[tuple[str, HostStage]]:
+        """What the host computes: "before" and "after" the network, where there is something."""
         yield from ((n, s) for n, s in (("before", self.before), ("after", self.after)) if s is not None)
 
     def text(self) -> str:
         """Stable text form: one line a population, one a connection."""
         lines = [f"graph dt={self.dt:g}s output={','.join(self.outputs)} readout={self.readout}"]
-        lines += [f"  host {name}: {stage.text}" for name, stage in self._stages()]
+        lines += [f"  host {name}: {stage.text}" for name, stage in self.stages()]
         lines += [f"  {_population_text(p)}" for p in self.populations]
         lines += [f"  {_connection_text(c)}" for c in self.connections]
         return "\n".join(lines) + "\n"

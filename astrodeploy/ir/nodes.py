@@ -146,6 +146,24 @@ class CubaLIF(Membrane):
 
 
 @dataclass(frozen=True, eq=False)
+class SigmaDelta(Node):
+    """A value that is sent only where it changes; `bias` is a part of the value.
+
+    s <- s + I where it receives "changes", s <- I where it receives "values"
+    a <- max(s + bias, 0) where its activation is "relu", s + bias where it is "none"
+    d = a - (a before) + residue;  message d where |d| >= threshold, else 0;  residue = d - message
+    """
+
+    threshold: FloatArray
+    bias: FloatArray
+    activation: str = "relu"
+    receives: str = "changes"
+
+    def __post_init__(self) -> None:
+        self._freeze()
+
+
+@dataclass(frozen=True, eq=False)
 class Astrocyte(Node):
     """Slow gain control: one unit a domain, updated at the end of every window of `period` steps.
 
@@ -192,5 +210,5 @@ class Compartments(Node):
 
 
 FLOAT_NODES: dict[str, type[Node]] = {
-    node.__name__: node for node in (Input, RateEncoder, Constant, LIF, CubaLIF, Astrocyte)
+    node.__name__: node for node in (Input, RateEncoder, Constant, LIF, CubaLIF, SigmaDelta, Astrocyte)
 }

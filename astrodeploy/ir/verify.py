@@ -19,6 +19,7 @@ from astrodeploy.ir.nodes import (
     Input,
     Membrane,
     RateEncoder,
+    SigmaDelta,
 )
 
 SINGLE_PRECISION = 1e-6  # time constants are the inverses of a float32
@@ -29,6 +30,7 @@ PORTS: dict[type, tuple[str, ...]] = {
     Constant: (),
     LIF: ("current", "modulation"),
     CubaLIF: ("current", "modulation"),
+    SigmaDelta: ("current",),
     Astrocyte: ("activity",),
 }
 
@@ -92,6 +94,20 @@ def _ends(graph: Graph) -> list[str]:
         findings.append("ordinary layers before the network need it to have one input")
     if graph.after is not None and len(graph.outputs) > 1:
         findings.append("ordinary layers after the network need it to have one output")
+    return findings or _joints(graph)
+
+
+def _joints(graph: Graph) -> list[str]:
+    """Findings where ordinary layers give or take another shape than the network beside them."""
+    findings, before, after = [], graph.before, graph.after
+    if before is not None and before.outputs != graph.input.shape:
+        findings.append(
+            f"the ordinary layers before it give {before.outputs}, its input is {graph.input.shape}"
+        )
+    if after is not None and after.inputs != graph[graph.output].shape:
+        findings.append(
+            f"the ordinary layers after it take {after.inputs}, its output is {graph[graph.output].shape}"
+        )
     return findings
 
 
@@ -125,6 +141,13 @@ def _node(population: Population, dt: float) -> list[str]:
         findings.append(f"{name}.seed must lie in 0..2**32 - 1, not {node.seed}")
     if isinstance(node, RateEncoder) and node.steps < 1:
         findings.append(f"{name} must present a sample for at least 1 step, not {node.steps}")
+    if isinstance(node, SigmaDelta):
+        if np.any(node.threshold < 0):
+            findings.append(f"{name}.threshold must be at least 0, not {node.threshold.min():g}")
+        if node.activation not in ("relu", "none") or node.receives not in ("changes", "values"):
+            findings.append(
+                f"{name} has the settings {node.activation!r}, {node.receives!r}, which are unknown"
+            )
     if isinstance(node, Astrocyte):
         if not (np.isfinite(node.rate) and node.rate >= 0):
             findings.append(f"{name}.rate must be finite and at least 0, not {node.rate:g}")

@@ -51,9 +51,14 @@ class Wiring(ABC):
         """The map with every target's total multiplied by its factor (targets,)."""
 
     @property
+    def fan_in(self) -> IntArray:
+        """Synapses that end in every target: (targets,)."""
+        return np.diff(self.sparse.indptr)
+
+    @property
     def synapses(self) -> int:
         """Pairs of neurons that the pattern connects."""
-        return int(self.sparse.nnz)
+        return int(self.fan_in.sum())
 
     def with_values(self, values: Array) -> Self:
         """The same pattern with other numbers."""
@@ -69,7 +74,7 @@ class Wiring(ABC):
     def deliver(self, messages: Array) -> Array:
         """Totals (..., targets) of messages (..., sources), in the type of the messages."""
         rows = messages.reshape(-1, self.shape[1])
-        totals: Array = (self.sparse.astype(messages.dtype) @ rows.T).T
+        totals: Array = (self.sparse.astype(messages.dtype, copy=False) @ rows.T).T
         return totals.reshape(*messages.shape[:-1], self.shape[0])
 
     def bounds(self, low: float, high: float) -> tuple[Array, Array]:
@@ -121,10 +126,15 @@ class Dense(Wiring):
         return self.values
 
     def deliver(self, messages: Array) -> Array:  # noqa: D102
-        return np.asarray(messages @ self.values.T.astype(messages.dtype))
+        return np.asarray(messages @ self.values.T.astype(messages.dtype, copy=False))
 
     def scaled(self, factor: FloatArray) -> "Dense":  # noqa: D102
         return self.with_values(self.values * factor[:, None])
+
+    @property
+    def fan_in(self) -> IntArray:  # noqa: D102
+        targets, sources = self.values.shape
+        return np.full(targets, sources)
 
     @property
     def synapses(self) -> int:  # noqa: D102
@@ -145,7 +155,7 @@ class OneToOne(Wiring):
         return scipy.sparse.csr_array((self.values, np.arange(n), np.arange(n + 1)), shape=self.shape)
 
     def deliver(self, messages: Array) -> Array:  # noqa: D102
-        return np.asarray(messages * self.values.astype(messages.dtype))
+        return np.asarray(messages * self.values.astype(messages.dtype, copy=False))
 
     def scaled(self, factor: FloatArray) -> "OneToOne":  # noqa: D102
         return self.with_values(self.values * factor)
@@ -167,7 +177,7 @@ class Sparse(Wiring):
     @classmethod
     def of(cls, matrix: Any) -> "Sparse":
         """Of a scipy sparse matrix or an array (targets, sources); zeros are left out."""
-        csr = scipy.sparse.csr_array(matrix)
+        csr = scipy.sparse.csr_array(matrix, copy=True)
         csr.sum_duplicates()
         csr.eliminate_zeros()
         csr.sort_indices()
@@ -251,17 +261,44 @@ class Conv(Wiring):
         weight = self.values.reshape(outputs, inputs, -1)
         counts = np.diff(starts_of_plane)
         data, columns = [], []
+        # by target, then by channel, then by tap: ascending columns within a target
+        order = _by_target(counts, inputs)
+        read = (np.arange(inputs)[:, None] * plane + reads[None, :]).ravel()[order]
         for out in range(outputs):
-            first = (out // (outputs // self.groups)) * inputs
-            channel = np.arange(first, first + inputs)[:, None]
-            # by target, then by channel, then by tap: ascending columns within a target
-            order = _by_target(counts, inputs)
-            columns.append((channel * plane + reads[None, :]).ravel()[order])
+            columns.append(read + (out // (outputs // self.groups)) * inputs * plane)
             data.append(weight[out][:, taps].ravel()[order])
         starts = np.concatenate([[0], np.cumsum(np.tile(counts * inputs, outputs))])
         return scipy.sparse.csr_array(
             (np.concatenate(data), np.concatenate(columns), starts), shape=self.shape
         )
+
+    @property
+    def fan_in(self) -> IntArray:  # noqa: D102
+        (starts, _), _ = self._taps()
+        return np.tile(np.diff(starts) * self.values.shape[1], self.values.shape[0])
+
+    def deliver(self, messages: Array) -> Array:
+        """Totals cell by cell of the kernel; no synapse is listed."""
+        kernel, outputs = self.values.shape[2:], self.output_shape
+        planes = messages.reshape(-1, self.groups, self.values.shape[1], *self.input_shape[1:])
+        filters = self.values.reshape(self.groups, -1, *self.values.shape[1:]).astype(messages.dtype)
+        totals = np.zeros((len(planes), *filters.shape[:2], *outputs[1:]), messages.dtype)
+        for cell in np.ndindex(*kernel):
+            reads, lands = zip(*(self._reach(i, k) for i, k in enumerate(cell)), strict=True)
+            part = planes[(..., *reads)]
+            flat = filters[(..., *cell)] @ part.reshape(*part.shape[:3], prod(part.shape[3:]))
+            totals[(..., *lands)] += flat.reshape(*flat.shape[:3], *part.shape[3:])
+        return totals.reshape(*messages.shape[:-1], self.shape[0])
+
+    def _reach(self, axis: int, cell: int) -> tuple[slice, slice]:
+        """The inputs that a cell of the kernel reads along an axis, and the outputs that read them."""
+        stride, size = self.stride[axis], self.input_shape[axis + 1]
+        shift = cell * self.dilation[axis] - self.padding[axis]
+        first = max(0, -(shift // stride))
+        last = min(self.output_shape[axis + 1], (size - 1 - shift) // stride + 1)
+        count = max(0, last - first)
+        start = first * stride + shift if count else 0
+        return slice(start, start + count * stride, stride), slice(first, first + count)
 
     def _taps(self) -> tuple[tuple[IntArray, IntArray], IntArray]:
         """For one output plane: starts by position, the input positions read, and the kernel cells."""
@@ -329,15 +366,17 @@ def after(second: Wiring, first: Wiring) -> Wiring:
         return first.scaled(second.values)
     if isinstance(first, OneToOne) and np.all(first.values == first.values[0]):
         return second.with_values(second.values * first.values[0])
-    if isinstance(first, Conv) and isinstance(second, Conv) and (joined := _conv_after_pool(second, first)):
-        return joined
+    if isinstance(first, Conv) and isinstance(second, Conv) and second.input_shape == first.output_shape:
+        joined = conv_after_pool(second, first) or _pool_after_conv(second, first)
+        if joined is not None:
+            return joined
     product = second.sparse @ first.sparse
     if isinstance(second, Dense) and isinstance(first, Dense):
         return Dense(product.toarray())
     return Dense(product.toarray()) if isinstance(second, Dense) else Sparse.of(product)
 
 
-def _conv_after_pool(second: Conv, first: Conv) -> Conv | None:
+def conv_after_pool(second: Conv, first: Conv) -> Conv | None:
     """A convolution after a pool of cells that lie side by side: one of larger filters."""
     kernel = first.values.shape[2:]
     uniform = first.groups == first.values.shape[0] == first.input_shape[0] and np.all(
@@ -358,6 +397,24 @@ def _conv_after_pool(second: Conv, first: Conv) -> Conv | None:
         second.dilation,
         second.groups,
     )
+
+
+def _pool_after_conv(second: Conv, first: Conv) -> Conv | None:
+    """One filter a channel, without padding, after a convolution: a convolution of larger filters."""
+    by_channel = second.groups == second.values.shape[0] == second.input_shape[0]
+    if not by_channel or any(second.padding) or {*second.dilation, *first.dilation} != {1}:
+        return None
+    steps, window, kernel = first.stride, second.values.shape[2:], first.values.shape[2:]
+    if any(s > k and w > 1 for s, k, w in zip(steps, kernel, window, strict=True)):
+        return None  # its filters would have holes
+    size = tuple((w - 1) * s + k for w, s, k in zip(window, steps, kernel, strict=True))
+    values = np.zeros((*first.values.shape[:2], *size))
+    for cell in np.ndindex(*window):
+        corner = tuple(slice(c * s, c * s + k) for c, s, k in zip(cell, steps, kernel, strict=True))
+        factor = second.values[(slice(None), 0, *cell)].reshape(-1, *[1] * (first.values.ndim - 1))
+        values[(slice(None), slice(None), *corner)] += factor * first.values
+    stride = tuple(a * b for a, b in zip(steps, second.stride, strict=True))
+    return Conv(values, first.input_shape, stride, first.padding, first.dilation, first.groups)
 
 
 def together(a: Wiring, b: Wiring) -> Wiring:
@@ -382,16 +439,21 @@ def from_parts(name: str, settings: dict[str, Any], arrays: dict[str, Array]) ->
     wiring = WIRINGS[name](**arrays, **plain)
     if isinstance(wiring, Sparse):
         _check_sparse(wiring)
+    needed = {Dense: "targets, sources", OneToOne: "neurons,"}.get(type(wiring), "")
+    if needed and wiring.values.ndim != len(needed.split()):
+        raise InputError(f"the pattern {name} needs weights ({needed}), not of shape {wiring.values.shape}")
     return wiring
 
 
 def _check_sparse(wiring: Sparse) -> None:
-    ordered = wiring.starts[0] == 0 and np.all(np.diff(wiring.starts) >= 0)
-    if not ordered or wiring.starts[-1] != wiring.columns.size or wiring.columns.size != wiring.values.size:
+    starts, columns = wiring.starts, wiring.columns
+    flat = starts.ndim == columns.ndim == wiring.values.ndim == 1 and starts.size > 0
+    flat = flat and starts.dtype.kind == columns.dtype.kind == "i"
+    ordered = flat and starts[0] == 0 and np.all(np.diff(starts) >= 0)
+    if not ordered or starts[-1] != columns.size or columns.size != wiring.values.size:
         raise InputError("a sparse pattern's starts do not fit its synapses")
     if wiring.columns.size and not (wiring.columns.min() >= 0 and wiring.columns.max() < wiring.sources):
         raise InputError(f"a sparse pattern names a source outside 0..{wiring.sources - 1}")
-
-
-def _whole(value: Any) -> int | tuple[int, ...]:
-    return tuple(int(n) for n in value) if isinstance(value, list) else int(value)
+    target = np.repeat(np.arange(starts.size - 1), np.diff(starts))
+    if np.any((np.diff(columns) <= 0) & (np.diff(target) == 0)):
+        raise InputError("a sparse pattern names a source twice: its sources must ascend within a target")

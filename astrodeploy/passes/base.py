@@ -1,11 +1,15 @@
 """What every pass takes and gives."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from astrodeploy.chip import Chip
 from astrodeploy.ir import Graph
+from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Core, Note
+from astrodeploy.quantisation.scales import Scale
+from astrodeploy.quantisation.seen import Calibration
 
 Notes = tuple[Note, ...]
 
@@ -14,13 +18,22 @@ Notes = tuple[Note, ...]
 class Draft:
     """A Program in the making: the network so far, its chip, and the cores once they are assigned.
 
-    `reference` is the float network that the Program will mean: set by the pass `lower`.
+    reference    the float network that the Program will mean: set by the pass `lower`
+    stimulus     calibration data by input, as `engines.run` takes them: (samples, steps, *shape) or, with
+                 an encoder, (samples, *shape); none without calibration
+    calibration  what the float network did on them: set by the pass `calibrate`
+    scales       of layers whose Scale is decided before `quantise`; after it, of all that have one
+    allow_delay  loops that the chip can't close in time take longer instead of being refused
     """
 
     graph: Graph
     chip: Chip
     reference: Graph | None = None
     cores: tuple[Core, ...] = ()
+    stimulus: Mapping[str, Array] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+    allow_delay: bool = False
 
 
 class Pass(Protocol):

@@ -1,6 +1,5 @@
 """check: every limit of the chip, each a small function; all violations are told at once."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,12 +9,12 @@ from astrodeploy.arithmetic import ALIGNMENT
 from astrodeploy.chip import Chip, Instructions, operation_count
 from astrodeploy.compartments import KINDS, Range
 from astrodeploy.errors import DoesNotFit
-from astrodeploy.ir import Compartments, Connection, Graph, Population
+from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.nodes import Array, IntArray
 from astrodeploy.ir.verify import arrival_range, message_range
 from astrodeploy.passes.base import Draft, Notes
-from astrodeploy.program import Core, Note, Slice
-from astrodeploy.synapses import neuron_bits, store
+from astrodeploy.passes.recount import recount
+from astrodeploy.program import Core, Note
 
 Findings = Iterator[str]
 
@@ -212,66 +211,27 @@ def cores_are_available(draft: Draft) -> Findings:
 
 
 def every_neuron_has_one_core(draft: Draft) -> Findings:
-    """The cores' ranges hold every neuron exactly once."""
+    """The cores' boxes hold every neuron exactly once."""
     for population, _ in _neurons(draft.graph):
-        held = np.zeros(population.size, np.int64)
+        held = np.zeros(population.shape, np.int64)
         for cut in (s for core in draft.cores for s in core.slices if s.population == population.name):
-            held[cut.start : cut.stop] += 1
+            held[cut.index] += 1
         if wrong := int(np.count_nonzero(held != 1)):
             yield f"{wrong} of {population.name}'s {population.size} neurons lie on no core or on several: partition"
 
 
 def core_loads_are_within_limits(draft: Draft) -> Findings:
     """What lies on each core, counted from the weights themselves, fits, and is what the core says."""
-    output_axons = _output_axons(draft)
-    for core in draft.cores:
-        loads = _recount(draft, core) | {"output_axons": output_axons[core.index]}
+    counted = recount(draft.graph, draft.chip, draft.cores)
+    for core, loads in zip(draft.cores, counted, strict=True):
         for name, limit in draft.chip.core_limits.items():
             if loads[name] > limit:
                 yield (
                     f"core {core.index} needs {name} {loads[name]}, {draft.chip.name} has {limit} a core: cut it "
-                    "into smaller ranges"
+                    "into smaller boxes"
                 )
             if core.loads.get(name) != loads[name]:
                 yield f"core {core.index} says {name} {core.loads.get(name)}, counted are {loads[name]}: partition anew"
-
-
-def _recount(draft: Draft, core: Core) -> Counter[str]:
-    """Compartments, memory and input axons of one core, synapse by synapse."""
-    loads: Counter[str] = Counter()
-    for cut in core.slices:
-        loads["compartments"] += cut.stop - cut.start
-        loads["memory_bits"] += (cut.stop - cut.start) * neuron_bits(draft.graph[cut.population])
-        for c in draft.graph.into(cut.population):
-            stored = store(c, draft.chip)
-            kept = _kept(c, stored.encoding, cut)
-            bits = stored.bits(kept)
-            loads["synaptic_memory_bits"] += bits
-            loads["memory_bits"] += bits
-            loads["input_axons"] += int(np.count_nonzero(kept))
-    return loads
-
-
-def _kept(connection: Connection, encoding: str, cut: Slice) -> IntArray:
-    """Stored synapses of every source neuron that end in a range, counted one by one."""
-    targets, sources = connection.wiring.sparse.nonzero()
-    inside = sources[(targets >= cut.start) & (targets < cut.stop)]
-    if encoding == "dense":
-        return np.full(connection.wiring.shape[1], cut.stop - cut.start)
-    return np.bincount(inside, minlength=connection.wiring.shape[1])
-
-
-def _output_axons(draft: Draft) -> Counter[int]:
-    """Axons that leave each core: one per neuron, connection and range that it reaches."""
-    found: Counter[int] = Counter()
-    for c in draft.graph.connections:
-        encoding = store(c, draft.chip).encoding
-        for reached in (s for core in draft.cores for s in core.slices if s.population == c.target):
-            sends = _kept(c, encoding, reached) > 0
-            for core in draft.cores:
-                for cut in (s for s in core.slices if s.population == c.source):
-                    found[core.index] += int(sends[cut.start : cut.stop].sum())
-    return found
 
 
 def configurations_are_few(draft: Draft) -> Findings:
@@ -292,9 +252,10 @@ def configurations_are_few(draft: Draft) -> Findings:
 
 def _values(graph: Graph, core: Core, names: tuple[str, ...]) -> Iterator[tuple[int, ...]]:
     for cut in core.slices:
-        node = graph[cut.population].node
-        if isinstance(node, Compartments) and set(names) <= set(node.parameters):
-            yield from zip(*(node.parameters[n][cut.start : cut.stop].tolist() for n in names), strict=True)
+        population = graph[cut.population]
+        if isinstance(node := population.node, Compartments) and set(names) <= set(node.parameters):
+            held = [node.parameters[n].reshape(population.shape)[cut.index].ravel() for n in names]
+            yield from map(tuple, np.unique(np.stack(held), axis=1).T.tolist())
 
 
 RULES: tuple[Callable[[Draft], Findings], ...] = (

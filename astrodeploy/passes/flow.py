@@ -7,12 +7,14 @@ before Lower it changes what the network means, from there on only how the chip 
 from astrodeploy.errors import AstrodeployError
 from astrodeploy.ir import verify
 from astrodeploy.passes.base import Draft, Pass
+from astrodeploy.passes.calibrate import Calibrate
 from astrodeploy.passes.canonicalise import Canonicalise
 from astrodeploy.passes.check import Check
 from astrodeploy.passes.freeze_astrocytes import FreezeAstrocytes
 from astrodeploy.passes.lower import Lower
 from astrodeploy.passes.partition import Partition
 from astrodeploy.passes.quantise import Quantise
+from astrodeploy.passes.relay import Relay
 from astrodeploy.passes.retime import Retime
 from astrodeploy.program import PassReport
 
@@ -23,6 +25,8 @@ PASSES: dict[str, Pass] = {
         FreezeAstrocytes(),
         Lower(),
         Retime(),
+        Calibrate(),
+        Relay(),
         Quantise(),
         Partition(),
         Check(),

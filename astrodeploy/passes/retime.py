@@ -4,7 +4,8 @@ A population of depth k lives k steps late: its local time is the chip's minus k
 whose lag in the model is l then takes l + depth(v) - depth(u) steps on the chip. The least depths for
 which every edge takes at least one step are longest paths from the input. Loops keep the sum of their
 delays, so that feedback means what it meant; one whose lags add up to less than its number of edges
-can't be kept and is refused.
+can't be kept: it is refused, or where the user allows it one of its edges gets the longer lag, in what the
+Program means too.
 
 The method is retiming (Leiserson and Saxe, Algorithmica 6, 1991).
 """
@@ -12,8 +13,9 @@ The method is retiming (Leiserson and Saxe, Algorithmica 6, 1991).
 from dataclasses import dataclass, replace
 
 from astrodeploy.errors import UnsupportedError
-from astrodeploy.ir import Graph
+from astrodeploy.ir import Connection, Graph
 from astrodeploy.ir.nodes import Constant
+from astrodeploy.ir.wiring import together
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.program import Note
 
@@ -26,6 +28,7 @@ class Retime:
 
     def apply(self, draft: Draft) -> tuple[Draft, Notes]:
         """The draft on the chip's clock; its reference is in the model's own time."""
+        draft, longer = _lengthened(draft) if draft.allow_delay else (draft, [])
         depths = least_depths(draft.graph)
         populations = tuple(replace(p, depth=depths[p.name]) for p in draft.graph.populations)
         connections = tuple(
@@ -39,24 +42,65 @@ class Retime:
         ]
         depth = graph[graph.output].depth
         answer = Note(graph.output, f"answers {depth} steps after its input", {"depth": depth})
-        return replace(draft, graph=graph, reference=draft.reference or draft.graph), (answer, *notes)
+        return replace(draft, graph=graph, reference=draft.reference or draft.graph), (
+            answer,
+            *longer,
+            *notes,
+        )
+
+
+def _lengthened(draft: Draft) -> tuple[Draft, list[Note]]:
+    """The draft with a longer lag on one edge of every loop that takes fewer steps than it has edges."""
+    reference, notes = draft.reference or draft.graph, []
+    while loop := _relaxed(draft.graph)[1]:
+        slowest = max(loop, key=lambda c: (c.lag, c.name))
+        longer = slowest.lag + len(loop) - sum(c.lag for c in loop)
+        draft = replace(draft, graph=_with_lag(draft.graph, slowest, longer))
+        reference = _with_lag(reference, slowest, longer)
+        ends = f"{slowest.source} -> {slowest.target}"
+        text = f"closes the loop {_names(loop)}: it takes {longer} steps instead of {slowest.lag} (--allow-delay)"
+        notes.append(Note(ends, text, {"lag": longer}))
+    return replace(draft, reference=reference), notes
+
+
+def _with_lag(graph: Graph, changed: Connection, lag: int) -> Graph:
+    """The network with another lag of a connection; one that has that lag already takes its weights too."""
+    key = (changed.source, changed.target, changed.port)
+    alike = [
+        c for c in graph.connections if (c.source, c.target, c.port) == key and c.lag in (changed.lag, lag)
+    ]
+    wiring = alike[0].wiring if len(alike) == 1 else together(alike[0].wiring, alike[1].wiring)
+    slower = replace(alike[0], lag=lag, wiring=wiring)
+    connections = (
+        slower if c is alike[0] else c for c in graph.connections if c is alike[0] or c not in alike
+    )
+    return replace(graph, connections=tuple(connections))
 
 
 def least_depths(graph: Graph) -> dict[str, int]:
     """Least depth of every population (Bellman-Ford). Raises UnsupportedError that names a loop."""
+    depths, loop = _relaxed(graph)
+    if loop:
+        raise UnsupportedError(
+            f"the loop {_names(loop)} takes fewer steps in the model than it has edges: on the chip every edge "
+            "takes one; give it that delay in the model too, or allow the longer one with --allow-delay"
+        )
+    return depths
+
+
+def _relaxed(graph: Graph) -> tuple[dict[str, int], list[Connection]]:
+    """Least depths, or a loop for which there are none."""
     depths = dict.fromkeys(graph.layers, 0)
-    cause: dict[str, str] = {}
+    cause: dict[str, Connection] = {}
+    late: list[Connection] = []
     for _ in range(len(depths) + 1):
         late = [c for c in graph.connections if depths[c.target] < depths[c.source] + 1 - c.lag]
         if not late:
-            return depths | _constants(graph, depths)
+            return depths | _constants(graph, depths), []
         for c in late:
             depths[c.target] = max(depths[c.target], depths[c.source] + 1 - c.lag)
-            cause[c.target] = c.source
-    raise UnsupportedError(
-        f"the loop {' -> '.join(_loop(cause, late[0].target))} takes fewer steps in the model than it has "
-        "edges: on the chip every edge takes one; give it that delay in the model too"
-    )
+            cause[c.target] = c
+    return depths, _loop(cause, late[0].target)
 
 
 def _constants(graph: Graph, depths: dict[str, int]) -> dict[str, int]:
@@ -67,10 +111,17 @@ def _constants(graph: Graph, depths: dict[str, int]) -> dict[str, int]:
     }
 
 
-def _loop(cause: dict[str, str], start: str) -> list[str]:
+def _loop(cause: dict[str, Connection], start: str) -> list[Connection]:
     """A cycle of causes, in the direction in which spikes travel."""
-    seen = [start]
-    while (before := cause[seen[-1]]) not in seen:
-        seen.append(before)
-    loop = [*seen[seen.index(before) :], before]
-    return loop[::-1]
+    way: list[Connection] = []
+    seen: list[str] = []
+    name = start
+    while name not in seen:
+        seen.append(name)
+        way.append(cause[name])
+        name = cause[name].source
+    return way[seen.index(name) :][::-1]
+
+
+def _names(loop: list[Connection]) -> str:
+    return " -> ".join([loop[0].source, *(c.target for c in loop)])

@@ -68,7 +68,7 @@ class Evidence:
                 for t in self.runs
                 if main is not None
                 and t.engine in FLOAT_ENGINES
-                and t.outputs.shape == main.outputs.shape
+                and t.output.shape == main.output.shape
                 and (t.stream, t.steps) == (main.stream, main.steps)
             ),
             None,
@@ -77,7 +77,7 @@ class Evidence:
     def accuracy(self, trace: Trace) -> float | None:
         """Share of a run's samples that it recognised, 0..1; None without labels."""
         labels = self.order.labels
-        return None if labels is None else trace.accuracy(labels[: len(trace.outputs)])
+        return None if labels is None else trace.accuracy(labels[: trace.samples])
 
 
 def gather(order: Order) -> Evidence:
@@ -122,7 +122,7 @@ def _check(order: Order) -> None:
     for trace in order.traces:
         if trace.program != order.program.fingerprint:
             raise InputError(f"the Trace of {trace.engine} is of another Program: run this one")
-    batches = {len(t.outputs) for t in order.traces if t.engine in INTEGER_ENGINES}
+    batches = {t.samples for t in order.traces if t.engine in INTEGER_ENGINES}
     if order.x is not None and batches and order.x.shape[:1] != (max(batches),):
         raise InputError(
             f"x has the shape {order.x.shape} and the longest Trace {max(batches)} samples: give the x that was run"
@@ -154,7 +154,7 @@ def _run(order: Order, x: Array, engine: str) -> Trace:
 
 
 def _importance(trace: Trace) -> tuple[bool, int, bool]:
-    return trace.engine not in INTEGER_ENGINES, -len(trace.outputs), trace.engine != "fast"
+    return trace.engine not in INTEGER_ENGINES, -trace.samples, trace.engine != "fast"
 
 
 # ---- verification ----------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def _verification(
 
 def _samples_to_check(order: Order, main: Trace) -> int:
     """As many as were asked for, else a few: enough for two windows of the slowest clock in a stream."""
-    available = len(main.outputs)
+    available = main.samples
     if order.samples is not None:
         return min(order.samples, available)
     network = order.program.network

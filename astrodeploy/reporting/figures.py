@@ -147,7 +147,7 @@ class Window:
 def raster_window(trace: Trace, network: Graph) -> Window:
     """The first samples of a stream, each layer shifted by its depth; else the first sample as it ran."""
     chosen = _shown_layers(network)
-    samples = min(len(trace.outputs), max(1, SHOWN_STEPS // trace.steps)) if trace.stream else 1
+    samples = min(trace.samples, max(1, SHOWN_STEPS // trace.steps)) if trace.stream else 1
     sent = {}
     for population in chosen:
         array = trace.spikes[population.name][:samples]

@@ -10,7 +10,7 @@ from astrodeploy.compartments.text import kind_text
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.program import Core, Program
 from astrodeploy.reporting.evidence import FLOAT_ENGINES, Evidence
-from astrodeploy.synapses import store
+from astrodeploy.synapses import store, weights
 from astrodeploy.trace import Trace
 
 
@@ -22,7 +22,7 @@ def kind_name(population: Population) -> str:
 
 def synapses(connection: Connection) -> int:
     """Weights that are not zero."""
-    return int(np.count_nonzero(connection.wiring.sparse.data))
+    return weights(connection.wiring)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def wires(network: Graph, chip: Chip) -> list[Wire]:
             largest=float(c.wiring.values.max()),
             lag=c.lag,
             delay=c.delay,
-            stored=store(c, chip).encoding,
+            stored=store(c, network[c.target].shape, chip).encoding,
         )
         for c in network.connections
     ]
@@ -192,7 +192,7 @@ def runs(evidence: Evidence) -> list[Run]:
         Run(
             engine=trace.engine,
             numbers="float" if trace.engine in FLOAT_ENGINES else "integer",
-            samples=len(trace.outputs),
+            samples=trace.samples,
             accuracy=evidence.accuracy(trace),
             messages=_messages(trace),
             versions=", ".join(f"{name} {version}" for name, version in trace.versions.items()),
@@ -202,5 +202,5 @@ def runs(evidence: Evidence) -> list[Run]:
 
 
 def _messages(trace: Trace) -> dict[str, float]:
-    samples = len(trace.outputs)
+    samples = trace.samples
     return {name: np.count_nonzero(sent) / samples for name, sent in trace.spikes.items()}

@@ -1,16 +1,24 @@
 """What the runner is given and what it gives back: a folder.
 
     job.json      rows, steps, reset_every; arithmetic: path of the arithmetic to execute;
-                  shared_memory: prefix of its names; populations: size, depth, process ("source" |
-                  "lif" | "program"), kind (compartment kind as plain data, null for a source), period,
-                  record (names of states); connections: source, target (positions of populations),
-                  port (position among the target's inputs), exponent, lag, delay, slow, graded
-    arrays.npz    i.spikes (rows, steps, size) of source i; i.parameter.NAME and i.initial.NAME of
-                  population i; i.weight of connection i, int8 (target size, source size)
+                  shared_memory: prefix of its names; populations: size, depth, graded (whether it sends
+                  more than 0 and 1), process ("source" | "lif" | "program"), kind (compartment kind as
+                  plain data, null for a source), period, record (names of states); connections: source,
+                  target (positions of populations), port (position among the target's inputs), process
+                  ("dense" | "sparse" | "conv"), settings (of that process), exponent, lag, delay, slow,
+                  graded
+    arrays.npz    i.parameter.NAME and i.initial.NAME of population i; of connection i, int8:
+                  dense   i.weight (target size, source size)
+                  sparse  i.weight, i.columns (synapses,), i.starts (target size + 1,): rows of a CSR
+                          matrix; settings: sources
+                  conv    i.weight (out channels, in channels / groups, height, width), a correlation;
+                          settings: input_shape and output_shape (channels, height, width), stride,
+                          padding, dilation, groups
+    i.spikes.npy  what source i sends, integers (rows, steps, size); mapped into memory
 
     result.json   arithmetic: SHA-256 of the file that was executed; versions; seconds
-    i.npy         messages of population i, int32 (rows * steps, size)
-    i.j.npy       state j in its `record`, after every step, likewise
+    i.npy         messages of population i, (rows * steps, size), uint8, or int32 where they are graded
+    i.j.npy       state j in its `record`, after every step, likewise, int32
 
 A "lif" has the parameters du, dv, threshold, bias_mantissa and bias_exponent, the first three uniform.
 All rows follow one another in one run of Lava; every row starts from rest.
@@ -46,8 +54,8 @@ class Clock:
 class Record:
     """A quantity over all steps, in a file that is mapped into memory."""
 
-    def __init__(self, path: Path, clock: Clock, size: int) -> None:
-        self.array = np.lib.format.open_memmap(path, "w+", np.int32, (clock.total, size))
+    def __init__(self, path: Path, clock: Clock, size: int, dtype: type = np.int32) -> None:
+        self.array = np.lib.format.open_memmap(path, "w+", dtype, (clock.total, size))
 
     def write(self, time_step: int, values: np.ndarray) -> None:
         """Keep the values of one of Lava's time steps."""
@@ -63,6 +71,7 @@ class Population:
     index: int
     size: int
     depth: int
+    graded: bool
     process: str
     kind: dict[str, Any] | None
     period: int
@@ -73,7 +82,8 @@ class Population:
 
     def records(self) -> tuple[Record, dict[str, Record]]:
         """Files for the messages and for every state to record; to be made by the process that fills them."""
-        messages = Record(self.folder / f"{self.index}.npy", self.clock, self.size)
+        dtype = np.int32 if self.graded else np.uint8
+        messages = Record(self.folder / f"{self.index}.npy", self.clock, self.size, dtype)
         states = {
             name: Record(self.folder / f"{self.index}.{j}.npy", self.clock, self.size)
             for j, name in enumerate(self.record)
@@ -101,7 +111,9 @@ class Connection:
     source: int
     target: int
     port: int
-    weight: np.ndarray
+    process: str
+    settings: dict[str, Any]
+    arrays: dict[str, np.ndarray]
     exponent: int
     lag: int
     delay: int
@@ -135,7 +147,7 @@ def read(folder: Path) -> Job:
     clock = Clock(data["rows"], data["steps"], data["reset_every"])
     populations = [_population(p, i, arrays, folder, clock) for i, p in enumerate(data["populations"])]
     connections = [
-        Connection(clock=clock, weight=arrays[f"{i}.weight"], depth=populations[c["target"]].depth, **c)
+        Connection(clock=clock, arrays=_named(arrays, f"{i}."), depth=populations[c["target"]].depth, **c)
         for i, c in enumerate(data["connections"])
     ]
     return Job(clock, populations, connections)
@@ -152,11 +164,17 @@ def _population(plain, index, arrays, folder, clock) -> Population:
         index=index,
         size=plain["size"],
         depth=plain["depth"],
+        graded=plain["graded"],
         process=plain["process"],
         kind=plain["kind"],
         period=plain["period"],
         parameters=_named(arrays, f"{index}.parameter."),
         initial=_named(arrays, f"{index}.initial."),
         record=plain["record"],
-        spikes=arrays.get(f"{index}.spikes"),
+        spikes=_sent(folder / f"{index}.spikes.npy", clock) if plain["process"] == "source" else None,
     )
+
+
+def _sent(path: Path, clock: Clock) -> np.ndarray:
+    """All rows one after the other, (steps, size), read from the file as they are used."""
+    return np.load(path, mmap_mode="r", allow_pickle=False).reshape(clock.total, -1)

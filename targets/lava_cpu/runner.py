@@ -44,32 +44,32 @@ def import_lava() -> None:
 def build(job) -> list:
     """Make Lava processes of the populations, and connect them."""
     import stock
-    from lava.proc.io.source import RingBuffer
+    import synapses
     from processes.neuron_program import NeuronProgram
 
     makers = {
-        "source": lambda p: RingBuffer(data=p.spikes.reshape(job.clock.total, -1).T.astype("int32")),
+        "source": stock.source,
         "lif": stock.lif,
         "program": lambda population: NeuronProgram(population=population),
     }
     made = [makers[population.process](population) for population in job.populations]
     for connection in job.connections:
-        dense = stock.dense(connection)
         source, target = made[connection.source], made[connection.target]
         out = source.out if isinstance(source, NeuronProgram) else source.s_out
         into = getattr(target, f"in_{connection.port}") if isinstance(target, NeuronProgram) else target.a_in
-        out.connect(dense.s_in)
-        dense.a_out.connect(into)
+        synapses.connect(connection, out, into)
     return made
 
 
 def run(job, lifeline: Lifeline) -> None:
     """Run all rows. Lava runs what is connected to a process: parts that are not, follow one another."""
     import stock
+    import synapses
     from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
 
-    configuration = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=stock.MODELS)
+    models = stock.MODELS | synapses.MODELS
+    configuration = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
     for process in build(job):
         if process.is_compiled:
             continue

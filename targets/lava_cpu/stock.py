@@ -1,4 +1,4 @@
-"""Lava's own processes, with a clock: the arithmetic is Lava's, here stand only resets and records.
+"""Lava's own neurons and sources, with a clock: the arithmetic is Lava's, here stand resets and records.
 
 Chosen through the run configuration in place of the models that they derive from. They set their
 states themselves at a reset. From outside that would cost a pause (0.2 ms) and 35 microseconds a number,
@@ -6,14 +6,20 @@ because Lava sends a variable number by number: tens of milliseconds a reset, wh
 """
 
 import numpy as np
-from job import Connection, Population
-from lava.magma.core.model.py.ports import PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
-from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc
-from lava.proc.dense.process import DelayDense, Dense
+from job import Population
+from lava.proc.io.source import PySendModelFixed, RingBuffer
 from lava.proc.lif.models import PyLifModelBitAcc
 from lava.proc.lif.process import LIF
-from lava.utils.weightutils import SignMode
+
+
+class ClockedSource(PySendModelFixed):
+    """Lava's source, with a buffer of one step, filled from a file: a stimulus may exceed the memory."""
+
+    def run_spk(self) -> None:
+        """Read what is sent in this step, then let Lava send it."""
+        population: Population = self.proc_params["population"]
+        self.data[:, 0] = population.spikes[self.time_step - 1]
+        super().run_spk()
 
 
 class ClockedLif(PyLifModelBitAcc):
@@ -34,40 +40,14 @@ class ClockedLif(PyLifModelBitAcc):
             record.write(self.time_step, getattr(self, name))
 
 
-class ClockedDense(PyDenseModelBitAcc):
-    """Lava's bit-accurate Dense, whose buffer is emptied of what a reset has made void.
-
-    What it sends is 64 bits wide, because a port may declare more than Lava's 32.
-    """
-
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int64)
-    a_buff: np.ndarray = LavaPyType(np.ndarray, np.int64)
-
-    def run_spk(self) -> None:
-        """Drop what is void, then let Lava send, receive and accumulate."""
-        connection: Connection = self.proc_params["connection"]
-        if connection.starts(self.time_step) or connection.dropped(self.time_step):
-            self.a_buff[:] = 0
-        super().run_spk()
+MODELS = {RingBuffer: ClockedSource, LIF: ClockedLif}
 
 
-class ClockedDelayDense(PyDelayDenseModelBitAcc):
-    """Lava's bit-accurate DelayDense, likewise; column 0 of its buffer is what arrives next."""
-
-    a_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int64)
-    a_buff: np.ndarray = LavaPyType(np.ndarray, np.int64)
-
-    def run_spk(self) -> None:
-        """Drop what is void, then let Lava send, receive and accumulate."""
-        connection: Connection = self.proc_params["connection"]
-        if connection.starts(self.time_step):
-            self.a_buff[:] = 0
-        if connection.dropped(self.time_step):
-            self.a_buff[:, 0] = 0
-        super().run_spk()
-
-
-MODELS = {LIF: ClockedLif, Dense: ClockedDense, DelayDense: ClockedDelayDense}
+def source(population: Population) -> RingBuffer:
+    """A stock source of the population's spikes."""
+    made = RingBuffer(data=np.zeros((population.size, 1), np.int32))
+    made.proc_params["population"] = population
+    return made
 
 
 def lif(population: Population) -> LIF:
@@ -85,20 +65,3 @@ def lif(population: Population) -> LIF:
         bias_exp=parameters["bias_exponent"],
         population=population,
     )
-
-
-def dense(connection: Connection) -> Dense:
-    """A stock Dense, or DelayDense for delays above 1 (a delay of d - 1 there arrives d steps later).
-
-    Lava clears the lowest bit of a weight of mixed sign: 2 w with the exponent less one says w exactly.
-    """
-    arguments = {
-        "weights": 2 * connection.weight.astype("int32"),
-        "weight_exp": connection.exponent - 1,
-        "sign_mode": SignMode.MIXED,
-        "num_message_bits": 24 if connection.graded else 0,
-        "connection": connection,
-    }
-    if connection.delay == 1:
-        return Dense(**arguments)
-    return DelayDense(delays=connection.delay - 1, **arguments)

@@ -384,9 +384,14 @@ def over_time():
 def product():
     class Product(Net):
         def forward(self, x, state=None):
-            return self.cell(self.fc(x) * self.block(x), state)
+            first, second = (None, None) if state is None else state
+            z, first = self.cell(self.fc(x), first)
+            z, second = self.block.cell(z * z, second)
+            return z, (first, second)
 
-    return Product(linear(6, 4, 1))
+    block = torch.nn.Module()
+    block.cell = box()
+    return Product(block)
 
 
 def twice():
@@ -409,9 +414,12 @@ def nan():
 
 
 def soft():
-    cell = box()
-    cell.p = cell.p._replace(reset_method=norse.functional.reset.reset_subtract)
-    return Chain(make=lambda: cell)
+    def make():
+        cell = box()
+        cell.p = cell.p._replace(reset_method=lambda z, v, v_th, v_reset: v * 0.5)
+        return cell
+
+    return Chain(make=make)
 
 
 def hooked():
@@ -440,17 +448,17 @@ def networks(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("recurrent", (), r"block\.rnn is a torch GRU, which is not supported; supported are Linear"),
+        ("recurrent", (), r"block\.rnn is a torch GRU, which is not supported: use recurrent cells"),
         (
             "over_time",
             (),
             r"OverTime loops over time or branches on data \(networks_of_mine.py, line 26: for t in",
         ),
-        ("product", (), r"the operation 'mul' \(networks_of_mine.py, line 36\) is not supported"),
+        ("product", (), r"the operation 'mul' \(networks_of_mine.py, line \d+\) multiplies two signals"),
         ("twice", (), "cell is used twice in one step"),
         ("mismatch", (), "hidden has parameters for 3 neurons, its input has 5"),
         ("nan", (), "classify.weight holds NaN or infinite values"),
-        ("soft", (), "hidden resets by reset_subtract"),
+        ("soft", (), "hidden resets by <lambda>: supported are Norse.s reset_value, reset_subtract"),
         ("hooked", (), "the export check failed: hidden differs from the torch module first in step 0"),
         ("chain", ("--dt", "2e-3"), r"hidden was trained with dt = 0\.001 s, asked for is dt = 0\.002 s"),
         ("chain", ("--target", "loihi3"), "there is no target 'loihi3': choose one of loihi1, loihi2"),

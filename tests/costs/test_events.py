@@ -10,7 +10,7 @@ from astrodeploy.chip import load_chip
 from astrodeploy.compartments import KINDS
 from astrodeploy.costs.events import EVENTS, Expected, core_events, count_events
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
-from astrodeploy.ir.wiring import Dense
+from astrodeploy.ir.wiring import Conv, Dense
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.partition import Partition
 from astrodeploy.program import Program
@@ -63,6 +63,22 @@ def closed_loop(size=20, seed=0):
     )
 
 
+def convolutions(seed=0):
+    """Two convolutions, of which some filters hold zeros, and a dense layer, cut into boxes."""
+    rng = np.random.default_rng(seed)
+    first = Conv(rng.integers(-9, 9, (3, 2, 3, 3)).astype(np.int8), (2, 7, 8), (1, 1), (0, 1), (1, 1))
+    second = Conv(rng.integers(-1, 2, (6, 1, 2, 2)).astype(np.int8), (3, 5, 8), (2, 2), (0, 0), (1, 1), 3)
+    shapes = [(2, 7, 8), (3, 5, 8), (6, 2, 4), (5,)]
+    names = ["input", "first", "second", "out"]
+    populations = [Population("input", shapes[0], Input())]
+    for depth, (name, shape) in enumerate(zip(names[1:], shapes[1:], strict=True), start=1):
+        flat = population(name, int(np.prod(shape)), depth=depth)
+        populations.append(Population(name, shape, flat.node, depth))
+    wirings = [first, second, Dense(rng.integers(-9, 9, (5, 48)).astype(np.int8))]
+    made = zip(names, names[1:], wirings, strict=False)
+    return program_of(populations, [Connection(a, b, "current", w, delay=1) for a, b, w in made])
+
+
 def spikes_of(program, rows, steps, seed=1, rate=0.2):
     rng = np.random.default_rng(seed)
     return {p.name: (rng.random((rows, steps, p.size)) < rate) * 7 for p in program.network.populations}
@@ -71,18 +87,34 @@ def spikes_of(program, rows, steps, seed=1, rate=0.2):
 # ---- a slow witness: one message at a time -----------------------------------------------------------
 
 
+def held(shape, cut):
+    """The neurons of a box, one by one."""
+    inside = lambda place: all(a <= i < b for i, (a, b) in zip(place, cut.ranges, strict=True))
+    return [n for n, place in enumerate(np.ndindex(*shape)) if inside(place)]
+
+
+def links(wiring, encoding):
+    """Which synapses are stored: (targets, sources)."""
+    if encoding == "dense":
+        return np.ones(wiring.shape, bool)
+    if encoding == "convolution":
+        wiring = wiring.with_values(np.ones_like(wiring.values))
+    return wiring.matrix() != 0
+
+
 def witnessed(program, spikes):
     chip, graph = load_chip(program.target), program.network
     rows, steps = next(iter(spikes.values())).shape[:2]
     counts = {e: np.zeros((len(program.cores), steps), int) for e in EVENTS}
     reached = {p.name: np.zeros((rows, steps, p.size), bool) for p in graph.populations}
     slices = [(i, s) for i, core in enumerate(program.cores) for s in core.slices]
-    home = {(s.population, n): i for i, s in slices for n in range(s.start, s.stop)}
+    neurons = {s: held(graph[s.population].shape, s) for _, s in slices}
+    home = {(s.population, n): i for i, s in slices for n in neurons[s]}
     for c in graph.connections:
-        dense = store(c, chip).encoding == "dense"
+        linked = links(c.wiring, store(c, graph[c.target].shape, chip).encoding)
         for row, step, neuron in np.argwhere(spikes[c.source] != 0).tolist():
             for i, cut in (each for each in slices if each[1].population == c.target):
-                hit = [n for n in range(cut.start, cut.stop) if dense or c.weight[n, neuron]]
+                hit = [n for n in neurons[cut] if linked[n, neuron]]
                 if not hit:
                     continue
                 if (c.source, neuron) in home:
@@ -124,6 +156,35 @@ def test_events_are_those_of_a_slow_witness(size, seed, rows, steps, rate):
     for event in EVENTS:
         np.testing.assert_array_equal(counted[event], witness[event], event)
         assert counted[event].dtype == np.int64
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.3])
+def test_events_in_boxes_are_those_of_a_slow_witness(rate):
+    program = convolutions()
+    assert len(program.cores) > 5
+    encodings = [
+        store(c, program.network[c.target].shape, program.chip).encoding for c in program.network.connections
+    ]
+    assert encodings == ["convolution", "convolution", "dense"]
+    spikes = spikes_of(program, 2, 5, 3, rate)
+    counted, witness = core_events(program, spikes), witnessed(program, spikes)
+    for event in EVENTS:
+        np.testing.assert_array_equal(counted[event], witness[event], event)
+
+
+def test_expected_events_in_boxes_are_the_mean_of_many_runs():
+    program = convolutions()
+    sources = {p.name: p for p in program.network.populations}
+    rates = {"input": 0.1, "first": 0.05, "second": 0.1, "out": 0.2}
+    expected = dict.fromkeys(EVENTS, 0.0)
+    for tally in count_events(program, Expected(rates, 8, 8, sources)):
+        expected[tally.event] += tally.counts.sum()
+    rng, rows, steps = np.random.default_rng(5), 100, 40
+    spikes = {n: rng.random((rows, steps, sources[n].size)) < rate for n, rate in rates.items()}
+    counted = core_events(program, spikes)
+    for event in ("synaptic_operations", "messages_received", "active_updates", "hops_east_west"):
+        mean = counted[event][:, 8:].sum() / rows / (steps - 8) * 8
+        assert mean == pytest.approx(expected[event], rel=0.03), event
 
 
 def test_one_synapse_by_hand():

@@ -1,7 +1,9 @@
 """fast = oracle, every bit of every message and state; and what its kernels' files are."""
 
 import errno
+import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -19,13 +21,16 @@ from networks import (
 )
 
 from astrodeploy.arithmetic import OPERATIONS, STATE_MAX, THRESHOLD_MAX
-from astrodeploy.compartments import KINDS, Range
+from astrodeploy.compartments import KINDS, Kind, Range
 from astrodeploy.compartments.kind import Port, State
 from astrodeploy.compartments.language import compartment, saturate
+from astrodeploy.compartments.lif import Variant, lif, modulated_lif, neuron
 from astrodeploy.engines.fast import cache, engine, fast, source
 from astrodeploy.engines.fast.plan import components, plan
 from astrodeploy.engines.oracle import oracle
 from astrodeploy.errors import EngineError
+from astrodeploy.ir.nodes import COMPARISONS, RESETS
+from astrodeploy.ir.wiring import WIRINGS, Dense
 
 DRAWS = 6  # networks per structure: they share its kernels, so that only the oracle's time is paid
 
@@ -57,6 +62,55 @@ def test_all_kinds_together_equal_the_oracle():
     assert sweep(list(KINDS.values()), seed=1, draws=12) > 10_000
 
 
+def variants():
+    """Every way in which a neuron may differ from Loihi's own."""
+    settings = [(r, c, w, "spikes") for r, c, w in product(RESETS, COMPARISONS, (False, True))]
+    settings += [("value", ">", False, sends) for sends in ("membrane", "rectified")]
+    return [Variant(gain, *each) for gain, each in product((False, True), settings)]
+
+
+def test_variants_are_kinds_of_their_own():
+    kinds = [neuron(each) for each in variants()]
+    assert len({kind.name for kind in kinds}) == len({kind.fingerprint for kind in kinds}) == len(kinds) == 28
+    assert neuron(Variant()) is lif
+    assert neuron(Variant(gain=True)) is modulated_lif
+    for kind in kinds:
+        assert Kind.from_dict(json.loads(json.dumps(kind.to_dict()))) == kind
+
+
+COVERED = [  # every setting, and every pair of reset, comparison and refractory period
+    Variant(False, "subtract", ">=", False),
+    Variant(False, "none", ">", True),
+    Variant(True, "value", ">=", True),
+    Variant(True, "subtract", ">", True),
+    Variant(False, "none", ">=", False),
+    Variant(False, sends="membrane"),
+    Variant(True, sends="rectified"),
+]
+
+
+def test_variants_of_neurons_equal_the_oracle():
+    assert sweep([neuron(each) for each in COVERED], seed=3, draws=12) > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", variants(), ids=lambda each: each.name)
+def test_every_variant_equals_the_oracle(variant):
+    assert sweep([neuron(variant), lif], seed=4, draws=40) > 10_000
+
+
+def test_all_patterns_and_inputs_come_up():
+    rng = np.random.default_rng(0)
+    kinds = [neuron(each) for each in COVERED]
+    drawn = [random_network(rng, kinds, random_wires(rng, kinds)) for _ in range(20)]
+    patterns = [type(c.wiring).__name__ for each in drawn for c in each.connections]
+    assert min(patterns.count(name) for name in WIRINGS) > 10
+    assert {len(each.inputs) for each in drawn} == {1, 2}
+    assert any(c.lag and c.source == c.target for each in drawn for c in each.connections)
+    ends = [[(c.source, c.target, c.port) for c in each.connections] for each in drawn]
+    assert any(len(set(each)) < len(each) for each in ends)
+
+
 RANDOM_KINDS = [(6, 10), (28, 33), (37, 0)]
 
 
@@ -71,7 +125,7 @@ def test_the_random_programs_use_every_operation():
     assert used == {*OPERATIONS, "table"}
     assert any(kind.window and "out" in kind.window.sends for kind in kinds)
     assert any(kind.window and "out" in kind.step.sends for kind in kinds)
-    assert {source.is_graded(kind) for kind in kinds} == {True, False}
+    assert {source.is_graded(kind.outputs["out"].range) for kind in kinds} == {True, False}
 
 
 @pytest.mark.slow
@@ -213,14 +267,14 @@ def small_job():
 def one_weight_2_more(c):
     weight = c.weight.copy()
     weight[0, 0] += 2
-    return replace(c, weight=weight)
+    return replace(c, wiring=Dense(weight))
 
 
 MUTATIONS = {
     "one weight": one_weight_2_more,
     "the delay": lambda c: replace(c, delay=c.delay + 1),
     "the exponent": lambda c: replace(c, exponent=c.exponent - 1),
-    "the lowest weight bit": lambda c: replace(c, weight=c.weight & -2),
+    "the lowest weight bit": lambda c: replace(c, wiring=Dense(c.weight & -2)),
 }
 
 
@@ -300,9 +354,9 @@ def test_only_the_states_asked_for_are_recorded_and_runs_do_not_touch_each_other
 
 def test_read_only_strided_input_is_taken():
     each = small_job()
-    spikes = np.asfortranarray(each.spikes)
+    spikes = np.asfortranarray(each.stimulus)
     spikes.flags.writeable = False
-    assert differences(fast(replace(each, spikes=spikes)), fast(each))[0] == 0
+    assert differences(fast(replace(each, spikes={"x": spikes})), fast(each))[0] == 0
 
 
 # ---- errors, and files in the cache ----------------------------------------------------------------
@@ -312,7 +366,7 @@ def test_a_run_beyond_memory_is_refused():
     each = small_job()
     spikes = np.broadcast_to(np.uint8(0), (10**9, 10**6, 6))
     with pytest.raises(EngineError, match="1000000000 rows of 1000000 steps need more memory than there is"):
-        fast(replace(each, spikes=spikes))
+        fast(replace(each, spikes={"x": spikes}))
 
 
 def test_a_full_disk_is_told(monkeypatch):

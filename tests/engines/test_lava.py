@@ -31,8 +31,8 @@ from astrodeploy.arithmetic import STATE_MAX
 from astrodeploy.compartments import KINDS, Range
 from astrodeploy.compartments.kind import Kind, Port, State
 from astrodeploy.compartments.language import compartment, saturate, table
-from astrodeploy.engines import lava as engine
-from astrodeploy.engines.lava import lava, lava_python, stock_lif
+from astrodeploy.engines.lava import lava, lava_python, process
+from astrodeploy.engines.lava.stock import stock_lif
 from astrodeploy.engines.oracle import oracle
 from astrodeploy.errors import EngineError
 from astrodeploy.resources import data_folder
@@ -177,9 +177,15 @@ class TestEquality:
         assert differences(oracle(each), lava(each))[0] == 0
 
 
+def said(each, **exchanged):
+    """What Lava's stock LIF says a population does, in a network of it alone."""
+    graph = network(1, [each], [connection("x", each.name, np.ones((each.size, 1)), **exchanged)])
+    return stock_lif(each, graph, steps=1000)
+
+
 class TestStockLif:
     def test_takes_uniform_parameters_and_splits_the_bias(self):
-        stock = stock_lif(population("p", "lif", 3, bias=[-4096, 8190, 524_160], **LIF))
+        stock = said(population("p", "lif", 3, bias=[-4096, 8190, 524_160], **LIF))
         assert stock is not None
         assert stock["bias_mantissa"].tolist() == [-4096, 4095, 4095]
         assert stock["bias_exponent"].tolist() == [0, 1, 7]
@@ -190,16 +196,16 @@ class TestStockLif:
         [{"du": 0}, {"dv": 4096}, {"bias": 4097}, {"threshold": [1, 2]}, {"du": [1, 2]}, {"dv": [1, 2]}],
     )
     def test_leaves_what_it_cannot_say(self, parameters):
-        assert stock_lif(population("p", "lif", 2, **(LIF | parameters))) is None
+        assert said(population("p", "lif", 2, **(LIF | parameters))) is None
 
     def test_leaves_other_kinds_even_of_the_same_name(self):
-        assert stock_lif(population("p", "modulated_lif", 2, **LIF)) is None
+        assert said(population("p", "modulated_lif", 2, **LIF)) is None
         namesake = replace(KINDS["lif"], step=broken_kind().step)
-        assert stock_lif(population("p", namesake, 2, **LIF)) is None
+        assert said(population("p", namesake, 2, **LIF)) is None
 
     def test_knows_the_kind_that_was_stored(self):
         stored = Kind.from_dict(json.loads(json.dumps(KINDS["lif"].to_dict())))
-        assert stock_lif(population("p", stored, 2, **LIF)) is not None
+        assert said(population("p", stored, 2, **LIF)) is not None
 
 
 class TestNothingStaysBehind:
@@ -255,7 +261,7 @@ class TestNothingStaysBehind:
             "tempfile.tempdir = sys.argv[1]; "
             "lava(pickle.loads((pathlib.Path(sys.argv[1]) / 'job').read_bytes()))"
         )
-        root = Path(engine.__file__).parents[2]
+        root = Path(process.__file__).parents[3]
         with subprocess.Popen([sys.executable, "-c", program, str(scratch)], cwd=root) as parent:
             try:
                 started(scratch)
@@ -311,7 +317,7 @@ class TestRefusals:
 
     def test_no_steps(self):
         with pytest.raises(EngineError, match="there are no steps to run"):
-            lava(replace(self.small(), spikes=np.zeros((0, 3, 1), np.uint8)))
+            lava(replace(self.small(), spikes={"x": np.zeros((0, 3, 1), np.uint8)}))
 
     def test_too_many_inputs(self):
         ports = {f"i{k}": Port(Range.signed(9)) for k in range(5)}
@@ -328,7 +334,7 @@ class TestRefusals:
         def run(python, folder, prefix, limit):
             (folder / "result.json").write_text(json.dumps({"arithmetic": "0" * 64, "versions": {}}))
 
-        monkeypatch.setattr(engine, "_run", run)
+        monkeypatch.setattr(process, "run", run)
         with pytest.raises(EngineError, match="executed the arithmetic 000000000000, ours is"):
             lava(self.small())
 
@@ -355,7 +361,7 @@ def test_the_hook_changes_nothing(tmp_path, monkeypatch):
     subprocess.run([python, str(script), str(tmp_path / "lava")], check=True, timeout=600)
     each = job(closed_loop(), np.random.default_rng(0).random((2, 45, 9)) < 0.4, reset_every=13)
     hooked = lava(each)
-    monkeypatch.setenv(engine.PYTHON, str(tmp_path / "lava" / "bin" / "python"))
+    monkeypatch.setenv(process.PYTHON, str(tmp_path / "lava" / "bin" / "python"))
     untouched = lava(each)
     assert untouched.versions["python"].startswith("3.10.")
     assert not hooked.versions["python"].startswith("3.10.")

@@ -1,6 +1,7 @@
 """The float reference: by hand, against Norse, against a direct loop of the closed loop."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,13 +16,15 @@ from float_networks import (
     job,
     lif,
     random_closed_loop,
+    varied,
 )
 
 from astrodeploy.engines.recording import Job
 from astrodeploy.engines.reference import evaluation_order, reference, simulate
 from astrodeploy.errors import InputError, UnsupportedError
-from astrodeploy.ir import Population
+from astrodeploy.ir import CubaLIF, Graph, Input, Population
 from astrodeploy.ir.astrocytes import resting_gains
+from astrodeploy.ir.nodes import COMPARISONS, RESETS, Constant
 
 
 def layer(node, weight):
@@ -89,6 +92,97 @@ def test_norse_spikes_in_the_same_steps(cell):
     assert ours.spikes["n"].sum() > 50
     np.testing.assert_array_equal(ours.spikes["n"], np.stack(theirs, 1))
     np.testing.assert_allclose(ours.states["n", "v"] - 0.1, np.stack(membranes, 1), atol=1e-12)
+
+
+def written_out(node, weight, recurrent, spikes):
+    """One population by hand, a neuron at a time: v, and the messages."""
+    size, (rows, steps, _) = len(weight), spikes.shape
+    p = {k: np.broadcast_to(a, size) for k, a in node.arrays().items()}
+    share = lambda tau: 1 - np.exp(-DT / tau) if node.integrator == "exponential" else DT / tau
+    membranes, sent = (np.zeros((rows, steps, size)) for _ in range(2))
+    for row in range(rows):
+        v, i, wait = p["v_leak"].copy(), np.zeros(size), np.zeros(size)
+        for t, n in np.ndindex(steps, size):
+            before = sent[row, t - 1] if t else np.zeros(size)
+            current = weight[n] @ spikes[row, t] + recurrent[n] @ before + p["bias"][n]
+            if isinstance(node, CubaLIF):
+                fall = share(p["tau_syn"][n])
+                current = i[n] = (1 - fall) * i[n] + fall * p["w_in"][n] * current
+            tau, r, low, threshold = (p[k][n] for k in ("tau", "r", "v_reset", "v_threshold"))
+            target = p["v_leak"][n] + r * current
+            new = v[n] + DT * r * current if tau == np.inf else v[n] + share(tau) * (target - v[n])
+            if node.sends != "spikes":
+                v[n] = membranes[row, t, n] = new
+                sent[row, t, n] = max(new, 0) if node.sends == "rectified" else new
+            elif wait[n]:
+                wait[n] -= 1
+            else:
+                v[n] = new
+                if new > threshold or (node.comparison == ">=" and new == threshold):
+                    sent[row, t, n], wait[n] = 1, node.refractory
+                    v[n] = {"value": low, "subtract": new - (threshold - low), "none": new}[node.reset]
+            if node.sends == "spikes":
+                membranes[row, t, n] = v[n] - low
+    return membranes, sent
+
+
+VARIANTS = [
+    {"integrator": i, "reset": r, "comparison": c, "refractory": n}
+    for i, r, c, n in product(["euler", "exponential"], RESETS, COMPARISONS, [0, 1, 3])
+] + [{"integrator": i, "sends": s} for i, s in product(["euler", "exponential"], ["membrane", "rectified"])]
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=lambda each: "-".join(map(str, each.values())))
+@pytest.mark.parametrize("kind", ["lif", "cuba"])
+@pytest.mark.parametrize("leaking", [True, False])
+def test_every_variant_is_the_loop_written_out(kind, settings, leaking):
+    rng = np.random.default_rng(len(str(settings)))
+    given = varied(rng, 4, **settings)
+    given["bias"] = rng.normal(0.1, 0.2, 4)
+    if not leaking:
+        given |= {"tau": np.where(np.arange(4) % 2, np.inf, given["tau"]), "r": rng.uniform(50, 300, 4)}
+    node = lif(**given) if kind == "lif" else cuba(**given, tau_syn=rng.uniform(1, 6, 4) * DT)
+    weight, recurrent = rng.normal(0.4, 0.8, (4, 5)), rng.normal(0, 0.2, (4, 4))
+    recurrent = recurrent if leaking else recurrent * 0.01
+    edges = [edge("x", "n", weight), edge("n", "n", recurrent, lag=1)]
+    net = graph(5, [Population("n", (4,), node)], edges)
+    spikes = rng.random((2, 40, 5)) < 0.3
+    found = simulate(net, spikes, record=everything("n"))
+    membranes, sent = written_out(node, weight, recurrent, spikes)
+    np.testing.assert_allclose(found.states["n", "v"], membranes, rtol=1e-9, atol=1e-9)
+    if node.sends == "spikes":
+        assert 5 < sent.sum() < sent.size
+        np.testing.assert_array_equal(found.spikes["n"], sent)
+    else:
+        np.testing.assert_allclose(found.spikes["n"], sent, rtol=1e-9, atol=1e-9)
+
+
+def test_a_neuron_at_its_threshold_fires_where_it_is_asked_to():
+    for comparison, fires in ((">", False), (">=", True)):
+        node = lif(tau=DT, comparison=comparison)
+        assert simulate(layer(node, [[1.0]]), np.ones((1, 3, 1))).spikes["n"].all() == fires
+
+
+def test_several_inputs_constants_and_lags_by_hand():
+    """x + 2 y two steps late + 0.5 from a neuron that always fires, without memory."""
+    node = lif(tau=DT, sends="membrane")
+    populations = (
+        Population("x", (1,), Input()),
+        Population("y", (1,), Input(-8, 8, 4.0)),
+        Population("one", (1,), Constant()),
+        Population("n", (1,), node),
+    )
+    edges = (
+        edge("x", "n", [[1.0]]),
+        edge("y", "n", [[2.0]], lag=2),
+        edge("one", "n", [[0.5]]),
+    )
+    net = Graph(DT, populations, edges, ("n",), "last")
+    x, y = np.array([[1, 0, 0, 1]])[..., None], np.array([[1.0, 2, 3, 4]])[..., None]
+    found = simulate(net, {"x": x, "y": y}, record=everything("n"))
+    assert found.spikes["n"].ravel().tolist() == [1.5, 0.5, 2.5, 5.5]
+    assert found.states["n", "v"].ravel().tolist() == [1.5, 0.5, 2.5, 5.5]
+    assert found.spikes["one"].ravel().tolist() == [1, 1, 1, 1]
 
 
 def test_closed_loop_is_the_loop_written_out():
@@ -211,11 +305,11 @@ def test_a_loop_that_takes_no_time_is_refused_by_name():
 
 
 def test_an_unknown_integrator_is_refused():
-    with pytest.raises(InputError, match="no integrator 'midpoint'; there are euler, exponential"):
+    with pytest.raises(InputError, match="no integrator 'midpoint'; there are own, exact"):
         simulate(layer(lif(), [[1.0]]), np.ones((1, 2, 1)), integrator="midpoint")
 
 
 def test_an_integer_network_is_refused():
     program = compiled(layer(lif(), [[1.0]]))
-    with pytest.raises(UnsupportedError, match="n is a Compartments: the float engine runs LIF, CubaLIF"):
+    with pytest.raises(UnsupportedError, match="n is a Compartments, which the float engine does not run"):
         reference(Job(replace(program, reference=program.network), {"x": np.ones((1, 2, 1), np.uint8)}))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from float_networks import cuba, edge, graph, lif, random_closed_loop
-from torch_networks import Chain, Hybrid, Nested, spikes, values
+from float_networks import cuba, edge, graph, lif
+from norse.torch import LICell, SequentialState
+from torch_networks import Chain, Hybrid, Nested, box, linear, spikes, values
 from torch_networks import cuba as cuba_cell
 
 import astrodeploy as ad
@@ -58,32 +59,78 @@ def test_programs_that_reset_themselves():
     same_spikes(program.run(x, engine="torch"), program.run(x, engine="reference"))
 
 
+RANDOM = np.random.default_rng(7)
+WIDER = {
+    "an r and a w_in of their own": lambda: graph(
+        2,
+        [Population("a", (3,), lif(tau=4e-3, r=2.5, v_threshold=0.8)), Population("b", (2,), cuba(w_in=0.7))],
+        [edge("x", "a", np.full((3, 2), 0.9)), edge("a", "b", np.full((2, 3), 4.0))],
+    ),
+    "recurrence": lambda: graph(
+        2,
+        [Population("a", (4,), lif(tau=3e-3)), Population("b", (2,), lif(tau=3e-3))],
+        [
+            edge("x", "a", RANDOM.random((4, 2)) * 3),
+            edge("a", "a", RANDOM.normal(size=(4, 4)), lag=1),
+            edge("a", "b", RANDOM.random((2, 4)) * 2),
+            edge("b", "a", -RANDOM.random((4, 2)), lag=2),
+        ],
+    ),
+    "a soft reset from below": lambda: graph(
+        2,
+        [Population("a", (3,), lif(tau=5e-3, v_reset=-0.3, reset="subtract"))],
+        [edge("x", "a", np.full((3, 2), 3.0))],
+    ),
+    "exponential": lambda: graph(
+        2,
+        [
+            Population("a", (3,), lif(tau=5e-3, integrator="exponential")),
+            Population("b", (3,), cuba(integrator="exponential")),
+        ],
+        [edge("x", "a", np.full((3, 2), 3.0)), edge("a", "b", np.full((3, 3), 1.5))],
+    ),
+    "no leak": lambda: graph(
+        2, [Population("a", (3,), lif(tau=np.inf, r=1000.0))], [edge("x", "a", np.full((3, 2), 0.41))]
+    ),
+    "refractory": lambda: graph(
+        2, [Population("a", (3,), cuba(refractory=2))], [edge("x", "a", np.full((3, 2), 3.0))]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WIDER)
+@pytest.mark.parametrize("reset_every", [None, 9])
+def test_a_wider_graph(name, reset_every):
+    program = ad.compile(WIDER[name](), reset_every=reset_every)
+    x = (np.random.default_rng(1).random((4, 60, program.network.input.size)) < 0.5).astype(np.uint8)
+    same_spikes(program.run(x, engine="torch"), program.run(x, engine="reference"))
+
+
+def test_membranes_that_are_read_out():
+    module = SequentialState(linear(6, 8, 0), box(), linear(8, 3, 1), LICell())
+    program = ad.compile(module)
+    x = spikes(samples=4, steps=40)
+    ours, theirs = program.run(x, engine="torch"), program.run(x, engine="reference")
+    assert np.abs(theirs.outputs).max() > 0.1
+    assert np.allclose(ours.outputs, theirs.outputs, atol=1e-5)
+
+
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("node", "message"),
     [
-        (
-            lambda: random_closed_loop(np.random.default_rng(0)),
-            "which the torch engine does not run|with r != 1",
-        ),
-        (
-            lambda: graph(
-                1,
-                [Population("a", (1,), lif())],
-                [edge("x", "a", [[9.0]]), edge("a", "a", [[1.0]], lag=1)],
-            ),
-            "a has a recurrent input, which the torch engine does not run",
-        ),
-        (
-            lambda: graph(1, [Population("a", (1,), lif(r=2.0))], [edge("x", "a", [[9.0]])]),
-            "Norse has no cell for a LIF with r != 1",
-        ),
-        (
-            lambda: graph(1, [Population("a", (1,), cuba(w_in=1.0))], [edge("x", "a", [[9.0]])]),
-            "Norse's LIFCell has no w_in other than tau_syn / dt",
-        ),
+        (lambda: lif(comparison=">="), "^the torch engine can't run a: Norse has no cell with the compari"),
+        (lambda: lif(sends="rectified"), "can't run a: Norse has no cell with a rectified output"),
+        (lambda: lif(refractory=1), "can't run a: Norse has no refractory cell without a synaptic"),
+        (lambda: cuba(reset="subtract"), "with a synaptic current reset to a value, not by 'subtract'"),
+        (lambda: lif(tau=np.inf, r=1e3, reset="subtract"), "only cell without leak is IAFCell"),
+        (lambda: lif(tau=[np.inf, 5e-3]), "of which some neurons leak and others do not"),
     ],
 )
-def test_what_norse_can_not_say_is_refused(make, message):
-    program = ad.compile(make())
+def test_what_norse_can_not_say_is_refused(node, message):
+    made = node()
+    size = made.tau.size
+    program = ad.compile(
+        graph(1, [Population("a", (size,), made)], [edge("x", "a", np.full((size, 1), 9.0))])
+    )
     with pytest.raises(UnsupportedError, match=message):
-        program.run(np.zeros((1, 5, program.network.input.size)), engine="torch")
+        program.run(np.zeros((1, 5, 1)), engine="torch")

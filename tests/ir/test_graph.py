@@ -6,14 +6,35 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from float_networks import DT, astrocyte, compiled, cuba, edge, gain_control, graph, lif, random_closed_loop
+from float_networks import (
+    DT,
+    astrocyte,
+    compiled,
+    cuba,
+    edge,
+    gain_control,
+    graph,
+    lif,
+    random_closed_loop,
+    settings_job,
+    several_inputs,
+)
 from networks import connection, network, population
 
 from astrodeploy.compartments import Range
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Graph, Input, Population, RateEncoder, verify
 from astrodeploy.ir.graph import array_text
+from astrodeploy.ir.host import HostStage
 from astrodeploy.ir.plain import fingerprint, from_plain, to_plain
+from astrodeploy.ir.wiring import Dense, Sparse
+
+SETTINGS = "integrator=euler reset=value comparison=> refractory=0 sends=spikes"
+
+
+EVERY = {"integrator": "exponential", "reset": "subtract", "comparison": ">=", "refractory": 3}
+STAGE = HostStage(b"any bytes \x00\xff", (5, 1), (2,), ("Gemm", "Relu"))
+AFTER = replace(STAGE, inputs=(2, 2), outputs=(3,))
 
 
 def closed_loop():
@@ -31,8 +52,8 @@ def test_populations_by_name():
     assert made["b"].size == 4
     assert made.layers == ("x", "a", "b", "astro")
     assert made.input.name == "x"
-    assert [c.name for c in made.into("a")] == ["x -> a.current", "astro -> a.modulation"]
-    assert [c.name for c in made.out_of("a")] == ["a -> b.current", "a -> astro.activity"]
+    assert [c.name for c in made.into("a")] == ["x -> a.current", "astro -> a.modulation +1"]
+    assert [c.name for c in made.out_of("a")] == ["a -> b.current", "a -> astro.activity +1"]
     with pytest.raises(InputError, match="there is no population 'c'; there are x, a, b, astro"):
         made["c"]
 
@@ -76,9 +97,9 @@ def test_the_text_form():
     assert lines[:3] == [
         "graph dt=0.001s output=b readout=count",
         "  x: RateEncoder[2] depth=0 steps=24 seed=7",
-        "  a: LIF[3] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0",
+        f"  a: LIF[3] depth=0 {SETTINGS} tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0",
     ]
-    assert lines[3].startswith("  b: CubaLIF[2x2] depth=0 tau=")
+    assert lines[3].startswith(f"  b: CubaLIF[2x2] depth=0 {SETTINGS} tau=")
     assert "  x -> a.current: float64[3x2] 1 lag=0 delay=0" in lines
     integer = network(2, [population("p", "lif", 3, du=5)], [connection("x", "p", np.eye(3, 2), exponent=-2)])
     assert "  p: lif[3] depth=0 du=5 dv=0 threshold=0 bias=0" in integer.text()
@@ -92,6 +113,12 @@ GRAPHS = {
     "encoder": lambda: closed_loop().with_population(Population("x", (2,), RateEncoder(24, 7))),
     "recurrent": lambda: random_closed_loop(np.random.default_rng(0)),
     "integer": lambda: compiled(random_closed_loop(np.random.default_rng(0))).network,
+    "every pattern": lambda: several_inputs(np.random.default_rng(0)).program.reference,
+    "every pattern, integer": lambda: (
+        compiled(several_inputs(np.random.default_rng(0)).program.reference).network
+    ),
+    "every setting": lambda: settings_job(np.random.default_rng(0), EVERY).program.reference,
+    "ordinary layers": lambda: replace(closed_loop(), before=STAGE, after=AFTER),
 }
 
 
@@ -103,6 +130,11 @@ def test_plain_data_and_back(name):
     assert fingerprint(again) == fingerprint(made)
     assert again.text() == made.text()
     verify(again)
+    assert again.before == made.before or again.before.onnx == made.before.onnx
+    for one, two in zip(again.populations, made.populations, strict=True):
+        assert one.node.scalars().keys() == two.node.scalars().keys()
+        if not hasattr(two.node, "kind"):
+            assert one.node.scalars() == two.node.scalars()
 
 
 def test_a_fingerprint_depends_on_everything():
@@ -119,9 +151,15 @@ def test_a_fingerprint_depends_on_everything():
         replace(made, connections=made.connections[:-1]),
         replace(made, connections=(replace(made.connections[0], lag=1), *made.connections[1:])),
         replace(made, connections=(replace(made.connections[0], exponent=1), *made.connections[1:])),
-        replace(
-            made, connections=(replace(made.connections[0], weight=np.zeros((3, 2))), *made.connections[1:])
-        ),
+        with_first(made, wiring=Dense(np.zeros((3, 2)))),
+        with_first(made, wiring=Sparse.of(np.ones((3, 2)))),
+        replace(made, readout="last"),
+        replace(made, before=STAGE),
+        replace(made, after=STAGE),
+        replace(made, before=replace(STAGE, onnx=b"other bytes")),
+        *(with_node(made, "b", **{key: value}) for key, value in (EVERY | {"sends": "membrane"}).items()),
+        with_node(made, "x", high=2),
+        with_node(made, "x", unit=2.0),
     ]
     assert len({fingerprint(each) for each in [made, *others]}) == len(others) + 1
 
@@ -192,7 +230,43 @@ def with_more(made, *populations):
     ("change", "finding"),
     [
         (lambda g: with_more(g, g["a"]), "two populations are called 'a'"),
-        (lambda g: with_more(g, Population("y", (1,), Input())), "it needs exactly one input, here 2"),
+        (
+            lambda g: with_more(g, Population("y", (1,), RateEncoder(5, 1))),
+            "its inputs must all have encoders of the same steps, or none",
+        ),
+        (lambda g: replace(g, outputs=()), "its outputs must be one or more different populations"),
+        (lambda g: replace(g, outputs=("a", "a")), "its outputs must be one or more different populations"),
+        (lambda g: replace(g, readout="median"), "must be one of count, last, mean, max, not 'median'"),
+        (
+            lambda g: replace(with_more(g, Population("y", (1,), Input())), before=STAGE),
+            "ordinary layers before the network need it to have one input",
+        ),
+        (
+            lambda g: replace(g, outputs=("a", "b"), after=STAGE),
+            "ordinary layers after the network need it to have one output",
+        ),
+        (
+            lambda g: with_node(g, "x", low=1, high=3),
+            r"x must send a range around 0 in a positive unit, not 1..3",
+        ),
+        (lambda g: with_node(g, "x", unit=0.0), "x must send a range around 0 in a positive unit"),
+        (lambda g: with_node(g, "a", tau=-1.0), r"a.tau must be positive \(seconds\), not -1"),
+        (lambda g: with_node(g, "a", tau=np.nan), r"a.tau must be positive \(seconds\), not nan"),
+        (
+            lambda g: with_node(g, "a", tau=[1.0, np.nan, np.inf]),
+            r"a.tau must be positive \(seconds\), not nan",
+        ),
+        (lambda g: with_node(g, "b", tau_syn=0.0), r"b.tau_syn must be positive \(seconds\), not 0"),
+        (lambda g: with_node(g, "b", tau_syn=np.inf), "b.tau_syn holds 1 NaN or infinite value"),
+        (lambda g: with_node(g, "a", reset="soft"), "a.reset is 'soft'; known are value, subtract, none"),
+        (lambda g: with_node(g, "a", comparison="<"), "a.comparison is '<'; known are >, >="),
+        (
+            lambda g: with_node(g, "a", integrator="rk4"),
+            "a.integrator is 'rk4'; known are euler, exponential",
+        ),
+        (lambda g: with_node(g, "a", sends="v"), "a.sends is 'v'; known are spikes, membrane, rectified"),
+        (lambda g: with_node(g, "a", refractory=-1), r"a.refractory must lie in 0..63 steps, not -1"),
+        (lambda g: with_node(g, "a", refractory=64), r"a.refractory must lie in 0..63 steps, not 64"),
         (lambda g: Graph(DT, g.populations[1:], (), ("a",)), "it needs an input"),
         (lambda g: replace(g, outputs=("z",)), "its output 'z' is no population"),
         (lambda g: replace(g, dt=0.0), "dt must be a positive number of seconds, not 0.0"),
@@ -219,16 +293,16 @@ def with_more(made, *populations):
             "x must present a sample for at least 1",
         ),
         (
-            lambda g: with_first(g, weight=np.ones((2, 3))),
+            lambda g: with_first(g, wiring=Dense(np.ones((2, 3)))),
             r"weights are \(2, 3\), needed is \(target, source\) = \(3, 2\)",
         ),
         (
-            lambda g: with_first(g, weight=np.full((3, 2), np.nan)),
+            lambda g: with_first(g, wiring=Dense(np.full((3, 2), np.nan))),
             "x -> a.current holds 6 NaN or infinite values",
         ),
         (lambda g: with_first(g, port="nose"), r"x -> a.nose: a has the ports \('current', 'modulation'\)"),
         (lambda g: with_first(g, target="x"), r"x -> x.current: x has the ports \(\)"),
-        (lambda g: with_first(g, lag=-1), "x -> a.current: a delay can't be negative"),
+        (lambda g: with_first(g, lag=-1), "x -> a.current -1: a delay can't be negative"),
         (lambda g: with_first(g, exponent=1), "x -> a.current: only weights on the chip have an exponent"),
     ],
 )
@@ -245,7 +319,7 @@ def integer():
     [
         (lambda g: with_first(g, delay=0), "x -> p.current: on the chip a delay is at least 1 step"),
         (
-            lambda g: with_first(g, weight=np.ones((3, 2))),
+            lambda g: with_first(g, wiring=Dense(np.ones((3, 2)))),
             "x -> p.current: weights on the chip are int8, not float64",
         ),
         (lambda g: with_first(g, exponent=33), "x -> p.current: the exponent 33 lies outside -32..32"),

@@ -10,6 +10,7 @@ from astrodeploy.chip import load_chip
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Population
 from astrodeploy.ir.plain import fingerprint
+from astrodeploy.ir.wiring import Dense
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.canonicalise import Canonicalise
 
@@ -56,7 +57,7 @@ def test_unreached_populations_come_last():
 
 def test_scalars_are_spread_and_numbers_become_float64():
     weight = edge("x", "a", np.eye(3))
-    narrow = replace(weight, weight=np.eye(3, dtype=np.float32))
+    narrow = replace(weight, wiring=Dense(np.eye(3, dtype=np.float32)))
     made = canonicalised(graph(3, [Population("a", (3,), lif(bias=0.5))], [narrow]))
     node = made["a"].node
     assert all(array.shape == (3,) for array in node.arrays().values())

@@ -255,7 +255,7 @@ def test_output_axons_are_counted_per_range():
         replace(
             draft.cores[0],
             index=i,
-            slices=(Slice("layer", 2 * i, 2 * i + 2), *([Slice("astro", 0, 2)] * (i == 0))),
+            slices=(Slice("layer", ((2 * i, 2 * i + 2),)), *([Slice("astro", ((0, 2),))] * (i == 0))),
         )
         for i in range(2)
     )

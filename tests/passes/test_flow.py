@@ -32,55 +32,64 @@ def small():
 
 
 GOLDEN = {}
+SETTINGS = "integrator=euler reset=value comparison=> refractory=0 sends=spikes"
 
-GOLDEN["canonicalise"] = """\
+GOLDEN["canonicalise"] = f"""\
 graph dt=0.001s output=deep readout=count
-  x: Input[2] depth=0
-  deep: LIF[3] depth=0 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
-  out: CubaLIF[2] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
+  x: Input[2] depth=0 low=0 high=1 unit=1
+  deep: LIF[3] depth=0 {SETTINGS} tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
+  out: CubaLIF[2] depth=0 {SETTINGS} tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
   astro: Astrocyte[2] depth=0 period=4 decay=0.05 rate=3 set_point=0.25 low=-2 high=2 log_gain=-1..1#b74fce6c
   x -> deep.current: float64[3x2] -4..6#0aa5dedf lag=0 delay=0
-  astro -> deep.modulation: float64[3x2] 0..1#503fdbba lag=1 delay=0
+  astro -> deep.modulation +1: float64[3x2] 0..1#503fdbba lag=1 delay=0
   x -> out.current: float64[2x2] 0..1#7b38b86d lag=0 delay=0
   deep -> out.current: float64[2x3] -1..1#aef127b8 lag=0 delay=0
-  deep -> astro.activity: float64[2x3] -1..0#c783b0bd lag=1 delay=0
+  deep -> astro.activity +1: float64[2x3] -1..0#c783b0bd lag=1 delay=0
 """
 
-GOLDEN["freeze_astrocytes"] = """\
+GOLDEN["freeze_astrocytes"] = f"""\
 graph dt=0.001s output=deep readout=count
-  x: Input[2] depth=0
-  deep: LIF[3] depth=0 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.0625..0.25#6787360c
-  out: CubaLIF[2] depth=0 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
+  x: Input[2] depth=0 low=0 high=1 unit=1
+  deep: LIF[3] depth=0 {SETTINGS} tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.0625..0.25#6787360c
+  out: CubaLIF[2] depth=0 {SETTINGS} tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
   x -> deep.current: float64[3x2] -8..6#0d0b08f0 lag=0 delay=0
   x -> out.current: float64[2x2] 0..1#7b38b86d lag=0 delay=0
   deep -> out.current: float64[2x3] -1..1#aef127b8 lag=0 delay=0
 """
 
-GOLDEN["retime"] = """\
+GOLDEN["retime"] = f"""\
 graph dt=0.001s output=deep readout=count
-  x: Input[2] depth=0
-  deep: LIF[3] depth=1 tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
-  out: CubaLIF[2] depth=2 tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
+  x: Input[2] depth=0 low=0 high=1 unit=1
+  deep: LIF[3] depth=1 {SETTINGS} tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
+  out: CubaLIF[2] depth=2 {SETTINGS} tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
   astro: Astrocyte[2] depth=1 period=4 decay=0.05 rate=3 set_point=0.25 low=-2 high=2 log_gain=-1..1#b74fce6c
   x -> deep.current: float64[3x2] -4..6#0aa5dedf lag=0 delay=1
-  astro -> deep.modulation: float64[3x2] 0..1#503fdbba lag=1 delay=1
+  astro -> deep.modulation +1: float64[3x2] 0..1#503fdbba lag=1 delay=1
   x -> out.current: float64[2x2] 0..1#7b38b86d lag=0 delay=2
   deep -> out.current: float64[2x3] -1..1#aef127b8 lag=0 delay=1
-  deep -> astro.activity: float64[2x3] -1..0#c783b0bd lag=1 delay=1
+  deep -> astro.activity +1: float64[2x3] -1..0#c783b0bd lag=1 delay=1
 """
 
 GOLDEN["quantise"] = """\
 graph dt=0.001s output=deep readout=count
-  x: Input[2] depth=0
+  x: Input[2] depth=0 low=0 high=1 unit=1
   deep: modulated_lif[3] depth=1 du=4096 dv=410 threshold=27093 bias=-43344 modulated_bias=21672 v0=-433493 gain0=128..512#3ad84f78
   out: lif[2] depth=2 du=1024 dv=410 threshold=20320 bias=0
   astro: astrocyte[2] depth=1 set_point=127..254#db109daf trace_decay=205 drive=3303 drive_shift=5..6#d9c0a65b rate=3072 rate_shift=14 log_gain_low=-131072 log_gain_high=131072 log_gain0=-65536..65536#10bf6e2f period=4
   x -> deep.current: int8[3x2] -85..127#5dfcb7b1 *2^7 lag=0 delay=1
-  astro -> deep.modulation: int8[3x2] 0..1#4be4656d lag=1 delay=1
+  astro -> deep.modulation +1: int8[3x2] 0..1#4be4656d lag=1 delay=1
   x -> out.current: int8[2x2] 0..127#efe31a95 *2^4 lag=0 delay=2
   deep -> out.current: int8[2x3] -127..127#4bb0ad5f *2^4 lag=0 delay=1
-  deep -> astro.activity: int8[2x3] -127..0#6408bda7 lag=1 delay=1
+  deep -> astro.activity +1: int8[2x3] -127..0#6408bda7 lag=1 delay=1
 """
+
+
+def golden(name):
+    """The text after a pass; one that is not written out here has nothing to do with this network."""
+    if name == "freeze_astrocytes":
+        return GOLDEN[name]
+    so_far = flow.FLOW[: flow.FLOW.index(name) + 1]
+    return GOLDEN[[each for each in so_far if each in GOLDEN][-1]]
 
 
 def drafted():
@@ -91,7 +100,7 @@ def drafted():
 def test_the_text_after_each_pass(name):
     steps = flow.FLOW[: flow.FLOW.index(name) + 1] if name in flow.FLOW else flow.FROZEN_FLOW[:2]
     draft, reports = flow.run_flow(drafted(), steps)
-    assert draft.graph.text() == GOLDEN.get(name, GOLDEN["quantise"])
+    assert draft.graph.text() == golden(name)
     assert [report.name for report in reports] == list(steps)
 
 

@@ -12,7 +12,8 @@ import astrodeploy as ad
 from astrodeploy.chip import load_chip
 from astrodeploy.engines.reference import simulate
 from astrodeploy.errors import UnsupportedError
-from astrodeploy.ir import Population
+from astrodeploy.ir import Input, Population
+from astrodeploy.ir.nodes import Constant
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.retime import Retime
 
@@ -90,7 +91,7 @@ def test_what_is_reported():
         ("x -> p1.current", "waits 2 steps, so that paths of unequal length meet", {"delay": 2}),
         ("p0 -> p2.current", "waits 2 steps, so that paths of unequal length meet", {"delay": 2}),
     ]
-    shallow = replace(network(2, [(-1, 0), (0, 1)]), output="p0")
+    shallow = replace(network(2, [(-1, 0), (0, 1)]), outputs=("p0",))
     assert retimed(shallow)[1][0].text == "answers 1 steps after its input"
 
 
@@ -110,3 +111,38 @@ def test_spikes_of_a_skip_connection_meet_on_the_chip():
     for name in ("a", "b"):
         depth = program.network[name].depth
         assert np.array_equal(trace.spikes[name][:, depth:], float_spikes[name][:, :-depth])
+
+
+def test_neurons_that_always_fire_start_when_they_are_needed():
+    """Their messages wait one step, whatever the depth of their target; a lag of the model is kept."""
+    ones = (Population("one", (1,), Constant()), Population("two", (1,), Constant()))
+    made = network(3, [(-1, 0), (0, 1), (1, 2)])
+    edges = (edge("one", "p2", np.ones((2, 1))), edge("two", "p0", np.ones((2, 1)), lag=2))
+    made = replace(made, populations=(*made.populations, *ones), connections=(*made.connections, *edges))
+    result, notes = retimed(made)
+    assert [result[name].depth for name in ("p0", "p2", "one", "two")] == [1, 3, 2, 2]
+    assert [c.delay for c in result.connections] == [1, 1, 1, 1, 1]
+    assert [n.subject for n in notes] == ["p2"]
+
+
+def test_one_that_several_need_starts_with_the_first():
+    made = network(3, [(-1, 0), (0, 1), (1, 2)])
+    edges = tuple(edge("one", name, np.ones((2, 1))) for name in ("p2", "p1"))
+    one = Population("one", (1,), Constant())
+    made = replace(made, populations=(*made.populations, one), connections=(*made.connections, *edges))
+    result, _ = retimed(made)
+    assert result["one"].depth == 1
+    assert [c.delay for c in result.connections[-2:]] == [2, 1]
+
+
+def test_several_inputs_meet():
+    """Both inputs are at depth 0; the one that is near waits for the one that is far."""
+    made = network(2, [(-1, 0), (0, 1)])
+    made = replace(
+        made,
+        populations=(*made.populations, Population("y", (2,), Input())),
+        connections=(*made.connections, edge("y", "p1", np.eye(2))),
+    )
+    result, _ = retimed(made)
+    assert [result[name].depth for name in ("x", "y", "p0", "p1")] == [0, 0, 1, 2]
+    assert [c.delay for c in result.connections] == [1, 1, 2]

@@ -1,0 +1,279 @@
+"""Cutting a population into boxes that each fit a core, and what any box asks of its core.
+
+A population of one dimension is cut into ranges. One of several, (channels, rows, columns), is cut by
+rows, so that a core reads few pixels: into strips of equal numbers of columns and channels, and each
+strip into as many rows as fit. Of the ways to choose strips, the cheapest is taken: a box counts as one
+core, and the output axons that its sources need for it as the part of a core that they fill.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise, product
+from math import ceil, inf, prod
+
+import numpy as np
+
+from astrodeploy.chip import Chip
+from astrodeploy.errors import DoesNotFit
+from astrodeploy.ir import Graph, Population
+from astrodeploy.ir.arrays import IntArray
+from astrodeploy.program import Slice
+from astrodeploy.synapses import Stored, neuron_bits, store
+
+GOOD_ENOUGH = 1.05  # times the cores that no way of cutting can do without: the search ends there,
+PATIENCE = 12  # or after as many ways that were no better
+Loads = Mapping[str, int]
+Limits = Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class FanOut:
+    """Output axons of every neuron of a population (its shape); their sum over a box in constant time."""
+
+    counts: IntArray
+
+    @cached_property
+    def _sums(self) -> IntArray:
+        sums = np.pad(self.counts, [(1, 0)] * self.counts.ndim)
+        for axis in range(sums.ndim):
+            sums = sums.cumsum(axis)
+        return np.asarray(sums)
+
+    def within(self, cut: Slice) -> int:
+        """Output axons of a box."""
+        total = 0
+        for corner in product((0, 1), repeat=len(cut.ranges)):
+            sign = (-1) ** (len(corner) - sum(corner))
+            total += sign * int(self._sums[tuple(r[c] for r, c in zip(cut.ranges, corner, strict=True))])
+        return total
+
+
+class Network:
+    """The network as loads: what any box of any population asks of a core."""
+
+    def __init__(self, graph: Graph, chip: Chip) -> None:
+        self.graph, self.chip = graph, chip
+        self.populations = _in_order(graph)
+        self.stored = [store(c, graph[c.target].shape, chip) for c in graph.connections]
+        self._into = {
+            p.name: [s for s in self.stored if s.connection.target == p.name] for p in graph.populations
+        }
+        self._neuron_bits = {p.name: neuron_bits(p) for p in self.populations}
+
+    def into(self, name: str) -> list[Stored]:
+        """What ends in a population."""
+        return self._into[name]
+
+    def loads(self, cut: Slice, fan_out: FanOut) -> Loads:
+        """What a box asks of its core."""
+        neurons = cut.size
+        parts = [each.load(cut) for each in self._into[cut.population]]
+        memory = sum(part.bits for part in parts)
+        return {
+            "compartments": neurons,
+            "synaptic_memory_bits": memory,
+            "input_axons": sum(part.input_axons for part in parts),
+            "output_axons": fan_out.within(cut),
+            "memory_bits": memory + neurons * self._neuron_bits[cut.population],
+        }
+
+
+def _in_order(graph: Graph) -> tuple[Population, ...]:
+    """Populations as they are placed: an astrocyte right after the last of those that it modulates."""
+    neurons = [p for p in graph.populations if not p.is_input]
+    rank = {p.name: i for i, p in enumerate(neurons)}
+
+    def place(population: Population) -> tuple[int, bool]:
+        served = [rank[c.target] for c in graph.out_of(population.name)] if population.is_astrocyte else []
+        return max(served, default=rank[population.name]), population.is_astrocyte
+
+    return tuple(sorted(neurons, key=place))
+
+
+def fits(loads: Loads, room: Limits) -> bool:
+    """Whether every load has room."""
+    return all(loads[k] <= limit for k, limit in room.items())
+
+
+def largest(box: Slice, room: Limits, loads: Callable[[Slice], Loads]) -> Slice | None:
+    """The largest beginning of a box that has room, cut by rows; None where not even one row has.
+
+    Found by doubling and bisection, as loads only grow.
+    """
+    axis = 1 if len(box.ranges) > 1 else 0
+    start, stop = box.ranges[axis]
+
+    def upto(end: int) -> Slice:
+        return replace(box, ranges=(*box.ranges[:axis], (start, end), *box.ranges[axis + 1 :]))
+
+    low, high = start, start + 1
+    while high < stop and fits(loads(upto(high)), room):
+        low, high = high, min(stop, start + 2 * (high - start))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(loads(upto(middle)), room):
+            low = middle
+        else:
+            high = middle - 1
+    return upto(low) if low > start else None
+
+
+class Cutter:
+    """The boxes of every population, and the fan-outs with which they were cut.
+
+    strips  by population, before the strips are cut by rows
+    boxes   by population
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.limits = network.chip.core_limits
+        self.strips: dict[str, list[Slice]] = {}
+        self.boxes: dict[str, list[Slice]] = {}
+        none = {p.name: np.zeros(p.shape, np.int64) for p in network.graph.populations}
+        self.fan_outs = {name: FanOut(zeros) for name, zeros in none.items()}
+        self._sent: dict[str, dict[int, IntArray]] = {name: {} for name in none}
+
+    def cut(self, population: Population) -> bool:
+        """Cut a population with what its targets ask for; False where it was cut so before.
+
+        Raises DoesNotFit where a neuron alone is too large for a core.
+        """
+        name = population.name
+        wanted = sum(self._sent[name].values(), np.zeros(population.shape, np.int64))
+        if name in self.boxes and np.all(wanted <= self.fan_outs[name].counts):
+            return False
+        self.fan_outs[name] = FanOut(np.maximum(wanted, self.fan_outs[name].counts))
+        self.strips[name], self.boxes[name] = self._best(population)
+        for i, stored in enumerate(self.network.stored):
+            if stored.connection.target == name:
+                self._tell(i, stored)
+        return True
+
+    def _tell(self, connection: int, stored: Stored) -> None:
+        """Tell a source how many boxes of a target each of its neurons sends to."""
+        source = self.network.graph[stored.connection.source]
+        counts = np.zeros(source.shape, np.int64)
+        for cut in self.boxes[stored.connection.target]:
+            counts.flat[stored.synapses(cut)[0]] += 1
+        self._sent[source.name][connection] = counts
+
+    def grow(self, found: Mapping[str, FanOut]) -> bool:
+        """Take over larger fan-outs; False where there are none."""
+        grown = {
+            name: FanOut(np.maximum(known.counts, found[name].counts))
+            for name, known in self.fan_outs.items()
+            if name in self.boxes and np.any(found[name].counts > known.counts)
+        }
+        self.fan_outs |= grown
+        return bool(grown)
+
+    def _loads(self, cut: Slice) -> Loads:
+        return self.network.loads(cut, self.fan_outs[cut.population])
+
+    def _best(self, population: Population) -> tuple[list[Slice], list[Slice]]:
+        """The strips that cost fewest cores, and their boxes."""
+        whole = Slice(population.name, tuple((0, n) for n in population.shape))
+        least, once = self._least(whole), self._sources(whole)
+        best: tuple[list[Slice], list[Slice]] | None = None
+        cost, strips, fruitless = inf, [whole], 0
+        for way in _ways(whole):
+            enough = cost <= GOOD_ENOUGH * (least + once) or fruitless == PATIENCE
+            if max(least, prod(way)) + once >= cost or enough:
+                break
+            strips = _strips(whole, way)
+            most = ceil(cost - sum(map(self._sources, strips))) - 1 if best else whole.size
+            if most < max(least, len(strips)):
+                continue
+            boxes = self._by_rows(strips, most)
+            if boxes is not None and (spent := len(boxes) + sum(map(self._sources, boxes))) < cost:
+                best, cost, fruitless = (strips, boxes), spent, 0
+            else:
+                fruitless += best is not None
+        if best is None:
+            raise self._failure(strips)
+        return best
+
+    def _sources(self, cut: Slice) -> float:
+        """The part of a core's output axons that a box's sources need for it; the input's lie on no core."""
+        graph = self.network.graph
+        inner = [s for s in self.network.into(cut.population) if not graph[s.connection.source].is_input]
+        return sum(each.load(cut).sources for each in inner) / max(1, self.limits["output_axons"])
+
+    def _least(self, whole: Slice) -> int:
+        """Fewer boxes can't hold a population: cutting it makes no load smaller in all."""
+        loads = self._loads(whole)
+        return max(-(-loads[k] // max(1, limit)) for k, limit in self.limits.items())
+
+    def _by_rows(self, strips: list[Slice], most: int) -> list[Slice] | None:
+        """The boxes of strips; None where a row does not fit or there would be too many."""
+        boxes: list[Slice] = []
+        for strip in strips:
+            rest: Slice | None = strip
+            while rest is not None:
+                box = largest(rest, self.limits, self._loads)
+                if box is None or len(boxes) == most:
+                    return None
+                boxes.append(box)
+                rest = beyond(rest, box)
+        return boxes
+
+    def _failure(self, neurons: list[Slice]) -> DoesNotFit:
+        """What is wrong with the first neuron that does not fit."""
+        for strip in neurons:
+            rest: Slice | None = strip
+            while rest is not None:
+                box = largest(rest, self.limits, self._loads)
+                if box is None:
+                    return self.too_large(rest)
+                rest = beyond(rest, box)
+        raise AssertionError("every neuron fits a core")
+
+    def too_large(self, box: Slice) -> DoesNotFit:
+        """What a box's first neuron asks of a core, beside the limits."""
+        first = replace(box, ranges=tuple((start, start + 1) for start, _ in box.ranges))
+        place = [start for start, _ in box.ranges]
+        loads, limits, chip = self._loads(first), self.limits, self.network.chip
+        over = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] > limit)
+        within = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] <= limit)
+        return DoesNotFit(
+            f"neuron {place[0] if len(place) == 1 else tuple(place)} of {box.population} alone does not fit a "
+            f"core of {chip.name}: it needs {over} (within the limits: {within or 'nothing'}); give it fewer "
+            "inputs or fewer targets, or choose a larger chip"
+        )
+
+
+def beyond(box: Slice, cut: Slice) -> Slice | None:
+    """What a cut by rows, which begins where the box does, leaves of it."""
+    if cut == box:
+        return None
+    ranges = [(c[1], b[1]) if c[1] < b[1] else b for b, c in zip(box.ranges, cut.ranges, strict=True)]
+    return replace(box, ranges=tuple(ranges))
+
+
+def _ways(whole: Slice) -> list[tuple[int, ...]]:
+    """In how many parts each dimension but the rows may be cut; few first, single neurons last."""
+    across = [n for i, (_, n) in enumerate(whole.ranges) if i != 1]
+    if len(whole.ranges) == 1:
+        return [()]
+    return sorted(product(*(_parts(n) for n in across)), key=lambda way: (prod(way), way))
+
+
+def _strips(whole: Slice, way: tuple[int, ...]) -> list[Slice]:
+    if not way:
+        return [whole]
+    across = [n for i, (_, n) in enumerate(whole.ranges) if i != 1]
+    parts = product(*(_divided(n, count) for n, count in zip(across, way, strict=True)))
+    return [replace(whole, ranges=(each[0], whole.ranges[1], *each[1:])) for each in parts]
+
+
+def _parts(n: int) -> list[int]:
+    """Numbers of parts to try: 1, 2, 3, 4, 6, 8, 12, ... and n."""
+    powers = [1 << i for i in range(n.bit_length())]
+    return sorted({count for p in powers for count in (p, 3 * p // 2) if 1 <= count < n} | {n})
+
+
+def _divided(n: int, count: int) -> list[tuple[int, int]]:
+    """n in nearly equal parts."""
+    return list(pairwise(i * n // count for i in range(count + 1)))

@@ -1,0 +1,10 @@
+"""How float numbers become integers of the chip's formats: what the passes calibrate and quantise stand on.
+
+layer.py     a population's equation with all factors folded
+scales.py    Scale: the choice of a layer; the chip's limits, the worst case, numbers that are whole already
+rounding.py  a layer and its Scale -> integers, and what that changed
+seen.py      what the float network did on calibration data
+trial.py     one layer alone, on integers, fed as in the float network
+choose.py    the Scale that calibration data speak for
+training.py  the same rounding for weights in training
+"""

@@ -1,0 +1,256 @@
+"""The Scale that calibration data speak for.
+
+What was seen, times a margin, says how large the numbers may become; the laws of the ports, which hold
+whatever comes in, stay. Within that, scales of two octaves and exponents that hold the largest weights
+at the integers' end are compared by how far the rounded weights move the membranes (`harm`). The best few
+are tried on integers, neuron by neuron, and from the best one on every exponent, scale and direction of
+rounding is changed as long as spike counts come nearer to the float network's. Sources send what they
+sent in the float network, so that every layer is judged by itself.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil, inf, log2
+
+import numpy as np
+
+from astrodeploy.arithmetic import ALIGNMENT, STATE_BITS, STATE_MAX
+from astrodeploy.ir.arrays import FloatArray
+from astrodeploy.ir.numbers import BIAS_MAX
+from astrodeploy.program import Note
+from astrodeploy.quantisation.compensate import Compensation
+from astrodeploy.quantisation.harm import Response, Statistics, harm
+from astrodeploy.quantisation.layer import Layer, Synapses
+from astrodeploy.quantisation.rounding import Part, rounded
+from astrodeploy.quantisation.scales import (
+    EXPONENTS,
+    Limits,
+    Scale,
+    keeps_laws,
+    largest_bias,
+    least_exponent,
+    require_finite_memory,
+    worst_case,
+)
+from astrodeploy.quantisation.seen import Calibration, Seen
+from astrodeploy.quantisation.trial import Bench, Outcome
+
+MEMBRANE_MARGIN = 2.0  # v has room for so many times what was seen; beyond it saturates
+CURRENT_MARGIN = 4.0  # u for so many times: it would wrap
+MESSAGE_MARGIN = 1.0  # a membrane's largest message fills its bits; what is larger saturates
+LEAST_THRESHOLD = 512  # mantissa of a threshold that deep inhibition may not push below
+STEPS_OF_AN_OCTAVE = 12
+CLIPS = 3  # exponents of a connection that are compared: the one that holds all weights, and smaller ones
+FIRST = 4
+TRIALS = 24
+COARSE = 2.0**-9  # relative rounding error of a decay or threshold from which on its neighbours are tried
+BETTER = 0.98  # a trial's error must fall so far to change what the weights alone would choose
+
+
+def chosen(
+    layer: Layer, calibration: Calibration, limits: Limits, unit: float | None = None
+) -> tuple[Part, Note]:
+    """The best integers of a layer, and how it was chosen.
+
+    `unit` is what a message of a membrane must mean, where others have been quantised with it already.
+    """
+    require_finite_memory(layer)
+    bench = Bench.of(layer, calibration)
+    compensation = Compensation.of(layer, calibration)
+    best = _search(layer, limits, bench, compensation, _ranked(layer, calibration, limits, unit))
+    return best.part, _note(layer, calibration, best, len(bench.rows))
+
+
+# ---- candidates ------------------------------------------------------------------------------------
+
+
+def _ranked(layer: Layer, calibration: Calibration, limits: Limits, unit: float | None) -> list[Scale]:
+    """Legal Scales, the one whose weights do least harm first."""
+    statistics = [Statistics.of(each, calibration) for each in layer.synapses]
+    response = Response.of(layer, calibration.steps)
+    seen = calibration.seen[layer.name]
+    found = []
+    for membrane in _membranes(layer, seen, limits, unit):
+        scale, error = _exponents(layer, membrane, statistics, response, limits)
+        if error < inf and keeps_laws(layer, scale, limits):
+            for each in _shifts(layer, scale, seen, unit):
+                coarse = each.unit**2 / 12 if layer.sends_membrane else 0.0
+                found.append((error + coarse, each))
+    if not found:
+        return [replace(worst_case(layer, limits), origin="calibration")]
+    return [scale for _, scale in sorted(found, key=lambda pair: pair[0])]
+
+
+def _membranes(layer: Layer, seen: Seen, limits: Limits, unit: float | None) -> Iterator[float]:
+    """Scales to compare, in octaves below the largest that leaves room."""
+    most = _most(layer, seen)
+    weights = max((float(np.abs(s.weights.values).max(initial=0.0)) for s in layer.synapses), default=0.0)
+    if weights:
+        most = min(most, limits.weight.high * 2.0 ** (EXPONENTS.high + ALIGNMENT) / weights)
+    if unit is not None:
+        yield from (2.0**bits / unit for bits in range(STATE_BITS) if 2.0**bits / unit <= most)
+        return
+    legal = _most_legal(layer, most, limits)
+    for step in range(2 * STEPS_OF_AN_OCTAVE):
+        yield min(most, legal * 2.0 ** (1 - step / STEPS_OF_AN_OCTAVE))
+
+
+def _most(layer: Layer, seen: Seen) -> float:
+    """The largest scale that leaves what was seen its margin, and threshold, bias and rest their formats."""
+    limits = [
+        _quotient(STATE_MAX, MEMBRANE_MARGIN * seen.membrane),
+        _quotient(BIAS_MAX, largest_bias(layer)),
+        _quotient(STATE_MAX, float(np.abs(layer.rest).max())),
+    ]
+    current = _quotient(1 << (STATE_BITS - 1), CURRENT_MARGIN * seen.current)
+    if layer.spikes:
+        threshold = float(layer.threshold.max())
+        limits[0] = max(limits[0], (LEAST_THRESHOLD << ALIGNMENT) / threshold)
+        limits.append((STATE_MAX + 1) / 2 / threshold)
+    most = min(*limits, current)
+    return most if most < inf else float(1 << (STATE_BITS // 2))
+
+
+def _quotient(room: float, needed: float) -> float:
+    return room / needed if needed else inf
+
+
+def _most_legal(layer: Layer, most: float, limits: Limits) -> float:
+    """`most`, or it halved until nothing that can arrive leaves the accumulator."""
+    membrane = most
+    for _ in range(STATE_BITS):
+        exponents = {s.name: _least(s, membrane, limits) for s in layer.synapses}
+        if keeps_laws(layer, Scale(membrane, exponents), limits):
+            return membrane
+        membrane /= 2
+    return membrane
+
+
+def _least(each: Synapses, membrane: float, limits: Limits) -> int:
+    largest = float(np.abs(each.weights.values).max(initial=0.0))
+    return least_exponent(largest * membrane / (1 << ALIGNMENT), limits.weight)
+
+
+def _shifts(layer: Layer, scale: Scale, seen: Seen, unit: float | None) -> Iterator[Scale]:
+    """What a message may mean: the largest fills its bits, or is held at their end."""
+    if not layer.sends_membrane:
+        yield scale
+        return
+    high = layer.kind.outputs["message"].range.high
+    if unit is not None:
+        yield replace(scale, shift=round(log2(unit * scale.membrane)), centred=True)
+        return
+    largest = MESSAGE_MARGIN * seen.message * scale.membrane
+    shift = ceil(log2(max(largest / (high + 0.5), 1.0)))
+    for each in (shift, shift - 1):
+        if each >= 0:
+            yield replace(scale, shift=each, centred=each > 0)
+
+
+def _exponents(
+    layer: Layer, membrane: float, statistics: list[Statistics], response: Response, limits: Limits
+) -> tuple[Scale, float]:
+    """For a scale, the exponents whose rounded weights move the membranes least, and by how much, squared."""
+    exponents: dict[str, int] = {}
+    total = 0.0
+    for each, known in zip(layer.synapses, statistics, strict=True):
+        least = _least(each, membrane, limits)
+        tried = [e for e in range(least, least - CLIPS, -1) if EXPONENTS.low <= e <= EXPONENTS.high]
+        errors = [harm(each, membrane, e, known, response, limits) for e in tried]
+        if not errors:
+            return Scale(membrane, exponents), inf
+        exponents[each.name] = tried[int(np.argmin(errors))]
+        total += min(errors)
+    return Scale(membrane, exponents, origin="calibration"), total
+
+
+# ---- trials ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Tried:
+    part: Part
+    outcome: Outcome
+
+    @property
+    def scale(self) -> Scale:
+        assert self.part.scale is not None
+        return self.part.scale
+
+
+def _search(
+    layer: Layer, limits: Limits, bench: Bench, compensation: Compensation, ranked: list[Scale]
+) -> _Tried:
+    """The best of the first few, and from there on every change of one number that makes it better."""
+
+    def tried(scale: Scale) -> _Tried:
+        weights = compensation.weights(scale, limits)
+        legal = keeps_laws(layer, scale, limits, weights)
+        part = rounded(layer, scale, limits, weights if legal else None)
+        return _Tried(part, bench.outcome(part))
+
+    first = [tried(scale) for scale in ranked[:FIRST]]
+    best = min(first, key=lambda each: each.outcome.error)
+    best = best if best.outcome.error < BETTER * first[0].outcome.error else first[0]
+    seen = {_key(scale) for scale in ranked[:FIRST]}
+    left = TRIALS - len(first)
+    moves = _moves(layer, best.scale, limits)
+    while left and (scale := next(moves, None)) is not None:
+        if _key(scale) in seen or not keeps_laws(layer, scale, limits):
+            continue
+        seen.add(_key(scale))
+        other, left = tried(scale), left - 1
+        if other.outcome.error < BETTER * best.outcome.error:
+            best, moves = other, _moves(layer, other.scale, limits)
+    return replace(best, outcome=bench.outcome(best.part, count=True))
+
+
+def _key(scale: Scale) -> tuple[object, ...]:
+    return scale.membrane, *scale.exponents.values(), scale.shift, *scale.rounding.items()
+
+
+def _moves(layer: Layer, scale: Scale, limits: Limits) -> Iterator[Scale]:
+    """Scales that differ in one number: an exponent, the direction of a rounding, the membrane's scale."""
+    for each in layer.synapses:
+        exponent = scale.exponents[each.name]
+        least = _least(each, scale.membrane, limits)
+        for other in (exponent - 1, exponent + 1):
+            if max(EXPONENTS.low, least - CLIPS) < other <= least and other <= EXPONENTS.high:
+                yield replace(scale, exponents={**scale.exponents, each.name: other})
+    for key, exact in _coarse(layer, scale):
+        for direction in ("down", "up"):
+            if key == "dv" or np.all(np.floor(exact) > 0):
+                yield replace(scale, rounding={**scale.rounding, key: direction})
+    if not layer.sends_membrane:
+        for part in (-1, 1, -3, 2):
+            yield replace(scale, membrane=scale.membrane * 2.0 ** (part / STEPS_OF_AN_OCTAVE))
+
+
+def _coarse(layer: Layer, scale: Scale) -> Iterator[tuple[str, FloatArray]]:
+    """The decays and thresholds, as the chip's formats have them, that rounding changes much."""
+    numbers = {"du": layer.du, "dv": layer.dv}
+    if layer.spikes:
+        numbers["threshold"] = layer.threshold * scale.membrane / (1 << ALIGNMENT)
+    for key, exact in numbers.items():
+        if np.any(np.abs(exact - np.rint(exact)) > COARSE * np.abs(exact)):
+            yield key, exact
+
+
+def _note(layer: Layer, calibration: Calibration, best: _Tried, rows: int) -> Note:
+    seen, scale, outcome = calibration.seen[layer.name], best.scale, best.outcome
+    values: dict[str, float] = {
+        "seen membrane": seen.membrane,
+        "seen current": seen.current,
+        "own error": outcome.error,
+        "saturated membranes": outcome.saturated,
+        "wrapped currents": float(outcome.wrapped),
+    }
+    what = "spike counts are off by" if layer.spikes else "values are off by (root mean square)"
+    text = f"its scale is from what was seen; fed as in float, its {what} {outcome.error:.2%}"
+    if layer.sends_membrane:
+        values |= {"message unit": scale.unit, "saturated messages": outcome.clipped}
+        text += f"; a message of 1 stands for {scale.unit:.4g}, {outcome.clipped:.2%} are too large for it"
+    if outcome.saturated:
+        text += f"; {outcome.saturated:.2%} of its membranes meet their width"
+    text += "".join(f"; {key} is rounded {way}" for key, way in scale.rounding.items())
+    return Note(layer.name, f"{text} ({rows} samples)", values)

@@ -1,0 +1,96 @@
+"""Layers whose numbers all are whole in the chip's formats already, and stay as they are."""
+
+import numpy as np
+
+from astrodeploy.arithmetic import ALIGNMENT, STATE_MAX, THRESHOLD_MAX
+from astrodeploy.ir.arrays import FloatArray
+from astrodeploy.ir.numbers import BIAS_MAX, Rounded, bias_format
+from astrodeploy.quantisation.layer import Layer, Synapses
+from astrodeploy.quantisation.scales import (
+    EXPONENTS,
+    Limits,
+    Scale,
+    is_whole,
+    keeps_laws,
+    whole_exponent,
+    worst_case,
+)
+
+TELLING = 16
+MULTIPLES = sorted({n * 2.0**bits for n in range(1, 128, 2) for bits in range(-EXPONENTS.high, ALIGNMENT)})
+
+
+def on_grid(layer: Layer, limits: Limits) -> Scale | None:
+    """The scale at which every number is whole in the chip's formats, or None.
+
+    Numbers that are whole as they stand, v in the chip's own unit or in units of 64, come first; else
+    what they have in common is looked for. Weights that reach 16 then were integers before somebody
+    divided them, and get these back; smaller ones are as exact at a larger scale, with finer states.
+    """
+    if layer.gains is not None or layer.sends_membrane or not any(_largest(s) for s in layer.synapses):
+        return None
+    if not (is_whole(layer.dv) and is_whole(layer.du)) or np.any(np.rint(layer.du) == 0):
+        return None
+    for factor in (1 / (1 << ALIGNMENT), 1.0):
+        if (scale := _at(layer, factor, limits)) is not None:
+            return scale
+    weights = next(s.weights.values for s in layer.synapses if _largest(s))
+    if (mantissa := _least_mantissa(weights)) is None:
+        return None
+    factors = [mantissa * each / float(np.abs(weights).max()) for each in MULTIPLES]
+    found = next((scale for each in factors if (scale := _at(layer, each, limits)) is not None), None)
+    return found if found is None or mantissa >= TELLING else _finest(layer, found, limits)
+
+
+def _largest(synapses: Synapses) -> float:
+    return float(np.abs(synapses.weights.values).max(initial=0.0))
+
+
+def _least_mantissa(weights: FloatArray) -> int | None:
+    """The least integer that the largest weight can be while all are whole; None beyond 8 bits."""
+    relative = weights.ravel() / np.abs(weights).max()
+    few = relative[:64]
+    return next((m for m in range(1, 129) if is_whole(few * m) and is_whole(relative * m)), None)
+
+
+def _finest(layer: Layer, scale: Scale, limits: Limits) -> Scale:
+    """The same numbers times the largest power of two that leaves the room of the worst case."""
+    most = worst_case(layer, limits).membrane
+    for bits in range(EXPONENTS.high + ALIGNMENT, 0, -1):
+        factor = scale.membrane * 2.0**bits / (1 << ALIGNMENT)
+        if scale.membrane * 2.0**bits <= most and (finer := _at(layer, factor, limits)) is not None:
+            return finer
+    return scale
+
+
+def _at(layer: Layer, factor: float, limits: Limits) -> Scale | None:
+    """The Scale that multiplies mantissas by `factor`, where everything is whole and within its format."""
+    membrane = factor * (1 << ALIGNMENT)
+    if layer.spikes and not _is_threshold(layer.threshold * factor):
+        return None
+    if not (_is_bias(layer.bias * membrane) and _is_state(layer.rest * membrane)):
+        return None
+    exponents = {}
+    for each in layer.synapses:
+        exponent = whole_exponent(each.weights.values * factor, limits.weight)
+        if exponent is None:
+            return None
+        exponents[each.name] = exponent
+    scale = Scale(membrane, exponents, origin="grid")
+    return scale if keeps_laws(layer, scale, limits) else None
+
+
+def _is_threshold(mantissas: FloatArray) -> bool:
+    return is_whole(mantissas) and np.rint(mantissas.min()) > 0 and np.rint(mantissas.max()) <= THRESHOLD_MAX
+
+
+def _is_bias(values: FloatArray) -> bool:
+    whole = np.rint(values)
+    if not is_whole(values) or np.abs(whole).max(initial=0) > BIAS_MAX:
+        return False
+    exact = Rounded(whole.astype(np.int64), whole)
+    return bool(np.array_equal(bias_format(exact).integers, exact.integers))
+
+
+def _is_state(values: FloatArray) -> bool:
+    return is_whole(values) and np.abs(values).max(initial=0) <= STATE_MAX

@@ -1,0 +1,125 @@
+"""Which inputs a box of a convolution's outputs reads, by arithmetic along each axis; no synapse is listed."""
+
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+import scipy.sparse
+
+from astrodeploy.ir.arrays import Array, FloatArray, IntArray
+from astrodeploy.ir.wiring import Conv
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """One spatial axis: output o reads input o * stride - padding + k * dilation through cell k."""
+
+    inputs: int
+    reads: IntArray  # (outputs, cells), -1 where a cell lies in the padding
+    pixels: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def taps(self, start: int, stop: int) -> IntArray:
+        """How many of the outputs start..stop read each input through each cell: (inputs, cells)."""
+        reads = self.reads[start:stop]
+        cells = reads.shape[1]
+        places = (reads * cells + np.arange(cells))[reads >= 0]
+        return np.bincount(places, minlength=self.inputs * cells).reshape(self.inputs, cells)
+
+    def read(self, start: int, stop: int) -> int:
+        """How many inputs the outputs start..stop read; found once for each range."""
+        if (start, stop) not in self.pixels:
+            self.pixels[start, stop] = int(np.count_nonzero(self.taps(start, stop).any(1)))
+        return self.pixels[start, stop]
+
+    def matrix(self) -> "scipy.sparse.csr_array":
+        """Which output reads which input: (outputs, inputs) of ones."""
+        output, cell = np.nonzero(self.reads >= 0)
+        return scipy.sparse.csr_array(
+            (np.ones(output.size), (output, self.reads[output, cell])), (len(self.reads), self.inputs)
+        )
+
+
+def _axis(inputs: int, outputs: int, cells: int, stride: int, padding: int, dilation: int) -> Axis:
+    reads = np.arange(outputs)[:, None] * stride - padding + np.arange(cells) * dilation
+    return Axis(inputs, np.where((reads >= 0) & (reads < inputs), reads, -1))
+
+
+class ReceptiveFields:
+    """The receptive fields of a convolution. A box holds a range of channels and one of every spatial axis."""
+
+    def __init__(self, conv: Conv) -> None:
+        self.conv = conv
+        self.outputs = conv.output_shape
+        self.cells = prod(conv.values.shape[2:])
+        self.axes = [
+            _axis(*each)
+            for each in zip(
+                conv.input_shape[1:],
+                self.outputs[1:],
+                conv.values.shape[2:],
+                conv.stride,
+                conv.padding,
+                conv.dilation,
+                strict=True,
+            )
+        ]
+
+    def pixels(self, box: Ranges) -> int:
+        """Input positions that the box reads, whatever their channel."""
+        return prod(axis.read(*each) for axis, each in zip(self.axes, box[1:], strict=True))
+
+    def outputs_of(self, channels: tuple[int, int]) -> IntArray:
+        """How many of a range of output channels each input channel feeds: (input channels,)."""
+        inside = np.zeros(self.outputs[0], np.int64)
+        inside[slice(*channels)] = 1
+        by_group = inside.reshape(self.conv.groups, -1).sum(1)
+        return np.asarray(np.repeat(by_group, self.conv.values.shape[1]))
+
+    def filter_synapses(self, box: Ranges) -> tuple[IntArray, IntArray]:
+        """Source neurons that the box reads, ascending, and how many of its synapses each has, zeros too."""
+        taps = [axis.taps(*each).sum(1) for axis, each in zip(self.axes, box[1:], strict=True)]
+        return self._spread_out([self.outputs_of(box[0]), *taps])
+
+    def _spread_out(self, factors: list[IntArray]) -> tuple[IntArray, IntArray]:
+        """Where the outer product of one factor an axis is not 0, and its values there."""
+        used = [np.flatnonzero(each) for each in factors]
+        values = _outer([each[at] for each, at in zip(factors, used, strict=True)])
+        sources = np.ravel_multi_index(np.ix_(*used), self.conv.input_shape)
+        return np.asarray(sources.ravel()), np.asarray(values.ravel())
+
+    def nonzero_synapses(self, box: Ranges) -> IntArray:
+        """How many synapses of the box whose weight is not 0 every source neuron has: (sources,)."""
+        counts: Array = self._nonzero_cells(box[0])
+        for axis, each in zip(self.axes, box[1:], strict=True):
+            counts = np.tensordot(counts, axis.taps(*each), (1, 1))  # (channels, cells left, inputs done)
+        return np.asarray(counts.ravel())
+
+    def _nonzero_cells(self, channels: tuple[int, int]) -> IntArray:
+        """Weights that are not 0 in a range of output channels: (input channels, *cells)."""
+        filters = self.conv.values != 0
+        filters[: channels[0]] = filters[channels[1] :] = False
+        by_group = filters.reshape(self.conv.groups, -1, *filters.shape[1:]).sum(1)
+        return np.asarray(by_group.reshape(-1, *filters.shape[2:]))
+
+    def gathered(self, values: FloatArray) -> FloatArray:
+        """Values (rows, sources), summed over the receptive field of every output: (rows, targets)."""
+        groups, rows = self.conv.groups, len(values)
+        planes: Array = values.reshape(rows * groups, -1, *self.conv.input_shape[1:]).sum(1)
+        for axis in self.axes:
+            planes = np.moveaxis(planes, 1, -1)
+            along = (axis.matrix() @ planes.reshape(-1, axis.inputs).T).T
+            planes = along.reshape(*planes.shape[:-1], -1)
+        every = np.broadcast_to(
+            planes.reshape(rows, groups, 1, -1),
+            (rows, groups, self.outputs[0] // groups, prod(self.outputs[1:])),
+        )
+        return np.asarray(every.reshape(rows, -1))
+
+
+def _outer(factors: list[IntArray]) -> IntArray:
+    product = factors[0]
+    for each in factors[1:]:
+        product = product[..., None] * each
+    return product
