@@ -257,8 +257,11 @@ def verify(
     engines: tuple[str, ...] = ("oracle", "fast", "lava", "brian2"),
     carry: tuple[str, ...] = (),
     steps: int | None = None,
+    labels: Array | None = None,
 ) -> Verification:
     """Run a batch on several engines and hold them against each other; `x` as in `astrodeploy.engines.run`.
+
+    With labels (samples,) the distance tells the accuracy of every simulation in its chain.
 
     The oracle always runs: it is what the integer engines are held against. An engine that can't run
     is listed in `not_run`. Raises InputError for an engine that has no place here, StimulusError.
@@ -288,7 +291,7 @@ def verify(
             brian2 = _by_sample(plan, _brian2(plan.job))
         except EngineError as error:
             not_run["brian2"] = str(error)
-    return Verification(tuple(comparisons), brian2, distance(plan), not_run)
+    return Verification(tuple(comparisons), brian2, distance(plan, labels), not_run)
 
 
 def _all_states(program: Program) -> frozenset[StateName]:

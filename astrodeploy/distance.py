@@ -11,10 +11,12 @@ The same stimulus goes through a chain of simulations; each takes one thing more
 
 Each difference is that of two neighbours in the chain; one spike more or less changes what follows, so
 that they do not add up. How the Program runs without rounding or widths: `engines/idealised.py`.
+Populations that only the lowered network has, such as the neuron that sends a bias, have no distance.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from astrodeploy.engines.idealised import Counts, as_on_the_chip, over_the_integ
 from astrodeploy.engines.readout import read_out
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.engines.reference import flat, reference
+from astrodeploy.errors import InputError
 from astrodeploy.ir import Population
 from astrodeploy.ir.nodes import Array, FloatArray, Membrane
 
@@ -35,6 +38,7 @@ class Cause:
     spikes       spikes of one simulation that the other does not have in that step, both ways
     share        of all spikes that either has, 0..1
     predictions  samples whose prediction changes, of `samples`
+    accuracy     share of samples that the second of the two recognises; None without labels
     membrane     root mean square of the membranes' difference, in units of the threshold above reset
     """
 
@@ -44,6 +48,46 @@ class Cause:
     predictions: int
     samples: int
     membrane: float
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What one cause changes in one layer: `spikes`, `share` and `membrane` as in `Cause`."""
+
+    name: str
+    spikes: int
+    share: float
+    membrane: float
+
+
+@dataclass(frozen=True)
+class First:
+    """Where a layer of the Program first sends another spike than in the float network; step is the chip's."""
+
+    sample: int
+    step: int
+    neuron: int
+
+
+@dataclass(frozen=True)
+class LayerDistance:
+    """One layer's part in the distance.
+
+    causes   in the order of the chain; `total` is euler against program
+    spikes   sent in the float network (euler), and `on_chip` by the Program
+    counts   the differences of every neuron's count in every sample, summed, by the float spikes; of a
+             membrane that is sent, the root mean square error of v by that of its value
+    first    the first spike that differs; None without one
+    """
+
+    name: str
+    causes: tuple[Gap, ...]
+    total: Gap
+    spikes: int
+    on_chip: int
+    counts: float
+    first: First | None
 
 
 @dataclass(frozen=True)
@@ -51,33 +95,52 @@ class Distance:
     """The causes in order, all together (euler against program), and the values that were bounded.
 
     bounded   population -> {"saturate": values held at a width's edge, "wrap": values wrapped}
+    layers    the same layer by layer
+    exact     accuracy of the first simulation of the chain; None without labels
     """
 
     causes: tuple[Cause, ...]
     total: Cause
     bounded: Mapping[str, Mapping[str, int]]
+    layers: tuple[LayerDistance, ...] = ()
+    exact: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         bounded = {name: dict(counts) for name, counts in self.bounded.items()}
-        return {"causes": [asdict(c) for c in self.causes], "total": asdict(self.total), "bounded": bounded}
+        return {
+            "causes": [asdict(c) for c in self.causes],
+            "total": asdict(self.total),
+            "bounded": bounded,
+            "layers": [asdict(each) for each in self.layers],
+            "exact_accuracy": self.exact,
+        }
 
 
-def distance(plan: Plan) -> Distance:
-    """Run the chain on a batch. Raises UnsupportedError where the float network can't be run."""
-    job = replace(plan.job, record=frozenset((p.name, "v") for p in _neurons(plan.job)))
+CAUSES = ("time discretisation", "rounding of parameters", "rounding of states", "saturation and wrap")
+TOTAL = "all but time discretisation"
+
+
+def distance(plan: Plan, labels: Array | None = None) -> Distance:
+    """Run the chain on a batch; with labels (samples,) every stage's accuracy is told.
+
+    Raises UnsupportedError where the float network can't be run, InputError for labels that do not fit.
+    """
+    if labels is not None and len(labels) != plan.samples:
+        raise InputError(f"there are {len(labels)} labels for {plan.samples} samples")
+    job = replace(plan.job, record=plan.job.record | {(p.name, "v") for p in _neurons(plan.job)})
     counts: Counts = {}
-    exact, euler = reference(job, "exact"), reference(job)
-    dequantised = over_the_reals(job)
-    unbounded, program = over_the_integers(job), as_on_the_chip(job, counts)
-    chain = [
-        _cause("time discretisation", plan, exact, euler),
-        _cause("rounding of parameters", plan, euler, dequantised),
-        _cause("rounding of states", plan, dequantised, unbounded),
-        _cause("saturation and wrap", plan, unbounded, program),
-    ]
-    bounded = {name: dict(+each) for name, each in counts.items() if each.total()}
-    return Distance(tuple(chain), _cause("all but time discretisation", plan, euler, program), bounded)
+    chain = [reference(job, "exact"), reference(job), over_the_reals(job)]
+    chain += [over_the_integers(job), as_on_the_chip(job, counts)]
+    links = [_Link(name, plan, *pair) for name, pair in zip(CAUSES, pairwise(chain), strict=True)]
+    total = _Link(TOTAL, plan, chain[1], chain[4])
+    return Distance(
+        causes=tuple(link.cause(labels) for link in links),
+        total=total.cause(labels),
+        bounded={name: dict(+each) for name, each in counts.items() if each.total()},
+        layers=tuple(_layer(p, links, total) for p in _neurons(plan.job)),
+        exact=_accuracy(_predictions(plan, chain[0]), labels),
+    )
 
 
 def _neurons(job: Job) -> list[Population]:
@@ -86,25 +149,86 @@ def _neurons(job: Job) -> list[Population]:
     return [p for p in populations if isinstance(p.node, Membrane) and p.name in job.program.layers]
 
 
-def _cause(name: str, plan: Plan, left: Recording, right: Recording) -> Cause:
-    differing = either = values = 0
-    squares = 0.0
-    for population in _neurons(plan.job):
-        a, b = (_spikes(plan.job, population, each) for each in (left, right))
-        differing += int(np.sum(a != b))
-        either += int(np.sum(a | b))
-        gap = _membrane(plan.job, population, left) - _membrane(plan.job, population, right)
-        squares += float(np.sum(gap**2))
-        values += gap.size
-    changed = _predictions(plan, left) != _predictions(plan, right)
-    return Cause(
-        name=name,
-        spikes=differing,
-        share=differing / max(1, either),
-        predictions=int(np.sum(changed)),
-        samples=plan.samples,
-        membrane=float(np.sqrt(squares / max(1, values))),
+@dataclass(frozen=True, eq=False)
+class _Link:
+    """Two neighbours of the chain."""
+
+    name: str
+    plan: Plan
+    left: Recording
+    right: Recording
+
+    def cause(self, labels: Array | None) -> Cause:
+        """All layers together."""
+        counted = [self.counted(p) for p in _neurons(self.plan.job)]
+        differing, either, squares, values = (sum(each) for each in zip(*counted, strict=True))
+        left, right = (_predictions(self.plan, each) for each in (self.left, self.right))
+        return Cause(
+            name=self.name,
+            spikes=int(differing),
+            share=differing / max(1, either),
+            predictions=int(np.sum(left != right)),
+            samples=self.plan.samples,
+            membrane=float(np.sqrt(squares / max(1, values))),
+            accuracy=_accuracy(right, labels),
+        )
+
+    def gap(self, population: Population) -> Gap:
+        """One layer."""
+        differing, either, squares, values = self.counted(population)
+        share, membrane = differing / max(1, either), float(np.sqrt(squares / max(1, values)))
+        return Gap(self.name, int(differing), share, membrane)
+
+    def counted(self, population: Population) -> tuple[float, float, float, float]:
+        """Spikes that differ, spikes of either, squares of the membranes' differences, and their number."""
+        job = self.plan.job
+        a, b = (_spikes(job, population, each) for each in (self.left, self.right))
+        gap = _membrane(job, population, self.left) - _membrane(job, population, self.right)
+        return int(np.sum(a != b)), int(np.sum(a | b)), float(np.sum(gap**2)), gap.size
+
+
+def _layer(population: Population, links: list[_Link], total: _Link) -> LayerDistance:
+    plan, job = total.plan, total.plan.job
+    meant, found = (_spikes(job, population, each) for each in (total.left, total.right))
+    return LayerDistance(
+        name=population.name,
+        causes=tuple(link.gap(population) for link in links),
+        total=total.gap(population),
+        spikes=int(meant.sum()),
+        on_chip=int(found.sum()),
+        counts=_count_error(population, total, meant, found),
+        first=_first(plan, population, meant != found),
     )
+
+
+def _count_error(population: Population, total: _Link, meant: Array, found: Array) -> float:
+    plan = total.plan
+    node = population.node
+    assert isinstance(node, Membrane)
+    if node.sends != "spikes":
+        size = float(np.square(_membrane(plan.job, population, total.left)).mean())
+        return float(total.gap(population).membrane / np.sqrt(size)) if size else 0.0
+    steps = plan.steps if plan.stream else meant.shape[1]
+    starts = np.arange(0, meant.shape[1], steps)
+    counts = [np.add.reduceat(each, starts, axis=1, dtype=np.int64) for each in (meant, found)]
+    return float(np.abs(counts[0] - counts[1]).sum() / max(1, meant.sum()))
+
+
+def _first(plan: Plan, population: Population, differs: Array) -> First | None:
+    """The earliest in time; of those in one step, that of the first sample and neuron."""
+    places = np.argwhere(np.swapaxes(differs, 0, 1))
+    if not len(places):
+        return None
+    step, sample, neuron = (int(each) for each in places[0])
+    depth = plan.job.program.network[population.name].depth
+    if plan.stream:
+        sample = min(step // plan.steps, plan.samples - 1)
+        step -= sample * plan.steps
+    return First(sample, step + depth, neuron)
+
+
+def _accuracy(predictions: Array, labels: Array | None) -> float | None:
+    return None if labels is None else float(np.mean(predictions == labels))
 
 
 def _spikes(job: Job, population: Population, recording: Recording) -> Array:

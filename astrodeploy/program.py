@@ -21,6 +21,7 @@ from astrodeploy.chip import Chip
 from astrodeploy.errors import InputError, ProgramError
 from astrodeploy.ir import Graph, Population, verify
 from astrodeploy.ir.arrays import Array, IntArray
+from astrodeploy.ir.nodes import Membrane, Node, SigmaDelta
 from astrodeploy.ir.plain import fingerprint, from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -131,11 +132,11 @@ class Program:
         return population.shape if before is None else before.inputs
 
     @property
-    def membranes(self) -> frozenset[str]:
-        """The outputs whose membrane v is read, not their spikes."""
+    def read_states(self) -> Mapping[str, str]:
+        """The state that is read of every output that is not read by its spikes."""
         nodes = {p.name: p.node for p in self.reference.populations}
-        sends = {name: getattr(nodes.get(name), "sends", "spikes") for name in self.network.outputs}
-        return frozenset(name for name, what in sends.items() if what != "spikes")
+        states = {name: _read_state(nodes.get(name)) for name in self.network.outputs}
+        return {name: state for name, state in states.items() if state}
 
     @property
     def depth(self) -> int:
@@ -252,6 +253,12 @@ def _stages_in(folder: Path) -> dict[str, Array]:
     present = [name for name in STAGES if (folder / name).is_file()]
     models = {name: np.frombuffer((folder / name).read_bytes(), np.uint8) for name in present}
     return models | {f"reference.{name}": model for name, model in models.items()}
+
+
+def _read_state(node: Node | None) -> str:
+    if isinstance(node, SigmaDelta):
+        return "activation"
+    return "v" if isinstance(node, Membrane) and node.sends != "spikes" else ""
 
 
 def is_program(folder: Path) -> bool:

@@ -247,6 +247,7 @@ class Random:
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
         self.nodes, self.edges, self.late = {}, [], []
+        self.skips = self.rng.random() < 0.5  # with both it would be open which edge closes a loop
         self.input_shape = self.shape = [(7,), (1, 6, 6), (2, 5, 7), (2, 9)][self.rng.integers(4)]
         self.last = "input"
         self.nodes["input"] = nir.Input(np.array(self.shape))
@@ -314,9 +315,7 @@ class Random:
         if length < 1:
             return
         weight, bias = self.weight(channels, self.shape[0], kernel), self.rng.normal(0, 0.1, channels)
-        self.put(
-            name, nir.Conv1d(self.shape[1], weight, stride, padding, gap, 1, bias), (channels, length)
-        )
+        self.put(name, nir.Conv1d(self.shape[1], weight, stride, padding, gap, 1, bias), (channels, length))
 
     def image(self, name):
         choice = self.rng.random()
@@ -367,7 +366,7 @@ class Random:
     def skip(self, made, i):
         """A further path from an earlier neuron or the input into this neuron."""
         name, shape = made[-1]
-        if len(shape) > 1 or self.rng.random() < 0.5:
+        if len(shape) > 1 or not self.skips or self.rng.random() < 0.5:
             return
         source, wide = [*made[:-1], ("input", self.input_shape)][self.rng.integers(len(made))]
         self.path(f"skip{i}", source, wide, name, shape)
@@ -375,7 +374,7 @@ class Random:
     def feedback(self, made, i):
         """A path back into an earlier neuron or this one, which carries the step before; not around a Delay."""
         name, shape = made[-1]
-        first = int(self.rng.integers(len(made)))
+        first = i if self.skips else int(self.rng.integers(len(made)))
         target, wide = made[first]
         between = [f"between{k}_{j}" for k in range(first + 1, i + 1) for j in range(3)]
         if any(isinstance(self.nodes.get(each), nir.Delay) for each in between):

@@ -1,4 +1,4 @@
-"""Small ONNX models, built by hand or exported from torch."""
+"""Small ONNX models, built by hand or exported from torch, and what Graph and onnxruntime make of them."""
 
 import io
 import warnings
@@ -8,6 +8,10 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+
+from astrodeploy.engines.reference import simulate
+from astrodeploy.frontends.onnx_file import from_onnx
+from astrodeploy.host import run_stage
 
 ROWS = "rows"
 
@@ -76,3 +80,36 @@ def convolutional(classes: int = 4) -> torch.nn.Module:
     layers[1].running_mean.normal_()
     layers[1].running_var.uniform_(0.5, 2)
     return layers.eval()
+
+
+RNG = np.random.default_rng(11)
+TOLERANCE = 1e-6  # of the largest output: onnxruntime computes in float32
+
+
+def numbers(*shape):
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def by_graph(each, x, **options):
+    """What the float Graph gives for a batch in its first step, all outputs."""
+    graph = from_onnx(each, "net.onnx", **options).graph
+    record = frozenset((name, "v") for name in graph.outputs)
+    recording = simulate(graph, x.reshape(len(x), 1, -1).astype(np.float64), record=record)
+    found = []
+    for name in graph.outputs:
+        sends = graph[name].node.sends
+        sent = recording.states[name, "v"] if sends == "membrane" else recording.spikes[name]
+        found.append(sent[:, 0].reshape(len(x), *graph[name].shape))
+    return [run_stage(graph.after, found[0])] if graph.after else found
+
+
+def check(each, shape=(4,), tolerance=TOLERANCE, **options):
+    """The Graph gives what onnxruntime does, for a few samples."""
+    x = RNG.uniform(-1, 1, (3, *shape)).astype(np.float32)
+    wanted, found = by_runtime(each, x), by_graph(each, x, **options)
+    assert len(wanted) == len(found)
+    for a, b in zip(wanted, found, strict=True):
+        assert a.size == b.size
+        worst = np.abs(a.reshape(len(x), -1) - b.reshape(len(x), -1)).max()
+        assert worst <= tolerance * max(1.0, np.abs(a).max())
+    return from_onnx(each, "net.onnx", **options).graph

@@ -100,7 +100,7 @@ def make_plan(
 
 def _read_out(program: Program) -> frozenset[StateName]:
     """The states that are read out: of outputs that send their membrane, v."""
-    return frozenset((name, "v") for name in program.membranes)
+    return frozenset(program.read_states.items())
 
 
 def probed(program: Program, probes: tuple[str, ...]) -> frozenset[StateName]:

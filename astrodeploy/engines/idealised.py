@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from astrodeploy import arithmetic
-from astrodeploy.compartments.kind import Operation, OperationList
+from astrodeploy.compartments.kind import Kind, Operation, OperationList, Range, State
+from astrodeploy.compartments.proof import interval
 from astrodeploy.engines.recording import Job, Recording
+from astrodeploy.errors import ProgramError
 from astrodeploy.ir import Compartments, Connection, Population
 
 Numbers = npt.NDArray[Any]
@@ -32,7 +34,16 @@ def over_the_reals(job: Job) -> Recording:
 
 
 def over_the_integers(job: Job) -> Recording:
-    """The Program on integers of any size: every rounding, no width."""
+    """The Program on integers of any size: every rounding, no width.
+
+    They are held in 64 bits as long as nothing can leave these, and are Python's own where it might.
+    """
+    nodes = [p.node for p in job.program.network.populations if isinstance(p.node, Compartments)]
+    if all(has_room(node.kind) for node in nodes):
+        try:
+            return _run(job, np.int64, lambda name: UNBOUNDED, within=ROOM_BITS)
+        except _OutOfRoomError:
+            pass
     return _run(job, object, lambda name: UNBOUNDED)
 
 
@@ -41,8 +52,11 @@ def as_on_the_chip(job: Job, counts: Counts) -> Recording:
     return _run(job, np.int64, lambda name: counting(counts, name))
 
 
-def _run(job: Job, dtype: Any, functions: Callable[[str], Functions]) -> Recording:
-    """Spikes on the chip's clock, and the states to record, as float64 in units of the float network."""
+def _run(job: Job, dtype: Any, functions: Callable[[str], Functions], within: int | None = None) -> Recording:
+    """Spikes on the chip's clock, and the states to record, as float64 in units of the float network.
+
+    Raises _OutOfRoomError where a state or what arrives is more than 2**within times as large as declared.
+    """
     network = job.program.network
     groups = [
         _Group(p, job, list(network.into(p.name)), dtype, functions(p.name))
@@ -55,6 +69,8 @@ def _run(job: Job, dtype: Any, functions: Callable[[str], Functions]) -> Recordi
     for step in range(job.steps):
         for group in groups:
             sent[group.name][:, step] = group.advance(step, sent)
+            if within is not None:
+                group.require_room(within)
             for key in group.recordable:
                 states[key][:, step] = group.recorded(key[1])
     return Recording(sent, states)
@@ -114,6 +130,39 @@ REAL = UNBOUNDED | {
 }
 
 
+# ---- room in 64 bits -------------------------------------------------------------------------------
+
+ROOM_BITS = 12  # by which unbounded values may exceed their declared ranges
+
+
+class _OutOfRoomError(Exception):
+    """A value that might not fit 64 bits."""
+
+
+def _roomy(each: Range) -> Range:
+    most = max(-each.low, each.high) << ROOM_BITS
+    return Range(-most, most)
+
+
+def has_room(kind: Kind) -> bool:
+    """Whether 64 bits hold every register where states and inputs exceed their ranges by ROOM_BITS."""
+    wide = replace(
+        kind,
+        states={k: State(_roomy(s.range), s.initial, s.slow) for k, s in kind.states.items()},
+        inputs={k: replace(port, range=_roomy(port.range)) for k, port in kind.inputs.items()},
+    )
+    try:
+        for each in kind.lists:
+            known: list[Range] = []
+            for operation in with_widths_named(each).operations:
+                name, *operands = operation
+                bounded = name in WIDTHS.values()
+                known.append(known[operands[0]] if bounded else interval(wide, operation, known))
+    except ProgramError:  # a register that leaves 62 bits, or a table read outside
+        return False
+    return True
+
+
 class _Table:
     """A look-up table whose index may be a real or lie outside: the nearest entry is read."""
 
@@ -145,12 +194,13 @@ class _Group:
         self.parameters = {k: array.astype(dtype) for k, array in node.parameters.items()}
         self.rest = {k: np.tile(array.astype(dtype), (job.rows, 1)) for k, array in node.initial.items()}
         self.states: dict[str, Numbers] = dict(self.rest)
+        self.arrived: dict[str, Numbers] = {}
         self.recordable = job.record & {(self.name, state) for state in self.kind.states}
 
     def advance(self, step: int, sent: Mapping[str, Numbers]) -> Numbers:
         """One step, as the oracle does it; the messages sent."""
         self._reset(arithmetic.resets(step, self.depth, self.reset_every))
-        arrived = self._arrived(step, sent)
+        self.arrived = arrived = self._arrived(step, sent)
         due = self.kind.window is not None and arithmetic.ticks(step, self.depth, self.node.period)
         messages = np.zeros(self.shape, self.message_type)
         for each in self.lists if due else self.lists[:1]:
@@ -161,6 +211,15 @@ class _Group:
             for register in each.sends.values():
                 messages = np.broadcast_to(registers[register], self.shape)
         return messages
+
+    def require_room(self, bits: int) -> None:
+        """Raise _OutOfRoomError where a value leaves its declared range by more than `bits`."""
+        declared = {k: s.range for k, s in self.kind.states.items()}
+        declared |= {k: port.range for k, port in self.kind.inputs.items()}
+        for name, values in (self.states | self.arrived).items():
+            most = max(-declared[name].low, declared[name].high) << bits
+            if max(-int(values.min()), int(values.max())) > most:
+                raise _OutOfRoomError
 
     def recorded(self, state: str) -> Numbers:
         """A state in units of the float network."""

@@ -40,7 +40,7 @@ def read_out(plan: "Plan", recording: Recording) -> Any:
 def _read(plan: "Plan", recording: Recording, name: str) -> Array:
     """One output over its window: spikes are counted, membranes read as the network says."""
     window = _window(plan, recording, name)
-    if name not in plan.job.program.membranes:
+    if name not in plan.job.program.read_states:
         return np.asarray(window.sum(1, dtype=np.int64))
     readout = plan.job.program.network.readout
     reduced = {"last": window[:, -1], "mean": window.mean(1), "max": window.max(1)}
@@ -51,16 +51,16 @@ def _window(plan: "Plan", recording: Recording, name: str) -> Array:
     """An output's spikes, or its membranes in the float network's numbers: (samples, steps, *shape)."""
     program = plan.job.program
     output = program.network[name]
-    is_membrane = name in program.membranes
-    sent = recording.states[name, "v"] if is_membrane else recording.spikes[name]
+    state = program.read_states.get(name)
+    sent = recording.states[name, state] if state else recording.spikes[name]
     window = plan.fold(sent, output.depth, output.shape)[:, output.depth : output.depth + plan.steps]
-    if window.shape[1] == 0 and (is_membrane or program.network.after is not None):
+    if window.shape[1] == 0 and (state or program.network.after is not None):
         raise StimulusError(
             f"the stimulus has {plan.steps} steps and {name} answers {output.depth} steps after it: give more steps"
         )
-    if not is_membrane:
+    if not state:
         return window
     node = output.node
-    unit = node.units["v"] if isinstance(node, Compartments) and window.dtype.kind == "i" else 1.0
+    unit = node.units[state] if isinstance(node, Compartments) and window.dtype.kind == "i" else 1.0
     rectified = getattr(program.reference[name].node, "sends", "") == "rectified"
     return np.asarray(np.maximum(window, 0) / unit if rectified else window / unit)

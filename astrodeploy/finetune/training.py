@@ -159,7 +159,7 @@ class _Tuner:
         self.optimiser = torch.optim.Adam(self.trained.parameters(), settings.learning_rate)
         steps = settings.epochs * self.batches
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, steps)
-        self.sharpness = _sharpness(_outputs(program, training[:AT_ONCE].x), training.y[:AT_ONCE])
+        self.sharpness = 1.0
         self.done = 0
 
     def run(self, notes: tuple[str, ...]) -> Tuning:
@@ -200,9 +200,11 @@ class _Tuner:
         return float(loss.detach())
 
     def _checked(self, number: int, training_loss: float) -> Epoch:
+        """What the Program makes of the samples held back; they also say how sharp the softmax is to be."""
         outputs = np.concatenate(
             [_outputs(self.program, self.held[i : i + AT_ONCE].x) for i in range(0, len(self.held), AT_ONCE)]
         )
+        self.sharpness = _sharpness(outputs, self.held.y)
         accuracy = float(np.mean(outputs.argmax(1) == self.held.y))
         return Epoch(number, training_loss, accuracy, _loss(outputs * self.sharpness, self.held.y))
 

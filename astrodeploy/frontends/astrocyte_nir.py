@@ -8,7 +8,7 @@
     core_sha256  hash of the core's content: an edited core no longer fits what is said about it
     dt, outputs, readout, reset, threshold, integrator     how the network is to be stepped and read
     network      the Graph as plain data (`ir/plain.py`), which names its tensors
-    tensors      where each of them is: ["core", node, field], ["uniform", shape, value, type], or
+    tensors      where each of them is: ["core", node, field, shape], ["uniform", shape, value, type], or
                  ["metadata"], beside this string
     sha256       hash of all of the above and of the arrays
 """
@@ -68,7 +68,7 @@ def _place(name: str, graph: Graph, core: Core, tree: Tree, array: Array) -> lis
         node, theirs = core.held.get((parts[int(index)].name, field), ("", ""))
         held = tree["nodes"].get(node, {}).get(theirs)
         if held is not None and held.dtype == array.dtype and np.array_equal(held.ravel(), array.ravel()):
-            return ["core", node, theirs]
+            return ["core", node, theirs, list(array.shape)]
     if array.size == 0 or np.all(array == array.flat[0]):
         value = array.flat[0].item() if array.size else 0
         if np.isfinite(value) and array.dtype.str in UNIFORM:
@@ -158,8 +158,8 @@ def described(tree: Tree, data: dict[str, Any], what: str) -> Graph:
 def _tensor(name: str, place: list[Any], tree: Tree) -> Array:
     where, *rest = place
     if where == "core":
-        node, field = rest
-        return np.asarray(tree["nodes"][node][field])
+        node, field, shape = rest
+        return np.asarray(tree["nodes"][node][field]).reshape(tuple(int(n) for n in shape))
     if where == "uniform":
         shape, value, kind = rest
         if kind not in UNIFORM or prod(int(n) for n in shape) > MOST_NEURONS * np.dtype(kind).itemsize:

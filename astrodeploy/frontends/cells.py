@@ -22,6 +22,8 @@ FAMILIES = {
     "spikingjelly": "astrodeploy.frontends.spikingjelly_cells",
 }
 
+CELLS_IN = {"spikingjelly": "spikingjelly.activation_based.neuron"}  # not in the package itself
+
 
 @dataclass(frozen=True, eq=False)
 class Site:
@@ -84,8 +86,10 @@ def reader_of(module: torch.nn.Module) -> Reader | None:
 
 
 def _loaded() -> list[Any]:
-    """The families whose package is imported: no module can be of another."""
-    return [_family(name) for package, name in FAMILIES.items() if package in sys.modules]
+    """The families whose cells are imported: no module can be of another."""
+    return [
+        _family(name) for package, name in FAMILIES.items() if CELLS_IN.get(package, package) in sys.modules
+    ]
 
 
 @cache

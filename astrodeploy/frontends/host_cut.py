@@ -53,7 +53,11 @@ class Cut:
             if node in part.nodes and node is not part.entry:
                 copies[node] = graph.node_copy(node, lambda each: _copied(copies, each))
         graph.output(copies[part.exit])
-        return deepcopy(fx.GraphModule(self.root, graph, class_name=type(self.root).__name__)).eval()
+        made = deepcopy(fx.GraphModule(self.root, graph)).eval()
+        type(
+            made
+        ).__name__ = f"a part of {type(self.root).__name__}"  # every GraphModule has a class of its own
+        return made
 
     def input_shape(self, given: tuple[int, ...] | None) -> tuple[int, ...]:
         """The shape of one sample that `before` takes. Raises InputError where nobody says it."""
@@ -208,7 +212,8 @@ def _is_size(node: fx.Node) -> bool:
         return True
     if _name(node) in SIZES:
         return True
-    return _name(node) == "getitem" and isinstance(node.args[0], fx.Node) and _is_size(node.args[0])
+    computed = node.op == "call_function" and bool(node.all_input_nodes)
+    return computed and all(map(_is_size, node.all_input_nodes))
 
 
 def _with_ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:

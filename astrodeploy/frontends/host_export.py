@@ -5,6 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5  # largest difference from torch, as part of the largest output (or of 1)
 CHECKED_ROWS = (3, 1, 2)
 OPSET = 20
+IR_VERSION = 9
 
 
 def stage_of(module: "torch.nn.Module", input_shape: tuple[int, ...]) -> HostStage:
@@ -180,3 +182,27 @@ def _difference(a: "Array", b: "Array") -> float:
     if a.shape != b.shape or not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
         return float("inf")
     return float(np.abs(a - b).max(initial=0.0) / max(1.0, np.abs(b).max(initial=0.0)))
+
+
+def group_means(shape: tuple[int, ...], groups: int) -> HostStage:
+    """The mean of every group of neighbouring neurons, as a stage."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    size = prod(shape)
+    share = np.repeat(np.eye(groups, dtype=np.float32), size // groups, axis=0) * groups / size
+    flat = np.array([-1, size], np.int64)
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", *each])
+        for name, each in (("sent", shape), ("mean", (groups,)))
+    ]
+    nodes = [
+        helper.make_node("Reshape", ["sent", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "share"], ["mean"]),
+    ]
+    tensors = [
+        numpy_helper.from_array(share.astype(np.float32), "share"),
+        numpy_helper.from_array(flat, "flat"),
+    ]
+    graph = helper.make_graph(nodes, "means", ends[:1], ends[1:], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    return HostStage(model.SerializeToString(), shape, (groups,), tuple(node.op_type for node in nodes))

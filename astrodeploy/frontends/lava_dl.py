@@ -9,15 +9,17 @@ Layers are called conv-0, conv-1, ..., pool-0, ..., fc-0, ... in their order; sh
 Format: lava-dl 0.6 `netx/hdf5.py` and slayer's `export_hdf5` (axonal delays, recurrent weights).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from astrodeploy.arithmetic import THRESHOLD_MAX
 from astrodeploy.compartments import Range
 from astrodeploy.errors import InputError, UnsupportedError
+from astrodeploy.frontends.host_export import group_means
 from astrodeploy.frontends.net_groups import Group, read_groups
 from astrodeploy.ir import LIF, Connection, CubaLIF, Graph, Input, Population, verify
 from astrodeploy.ir.arrays import FloatArray, IntArray
@@ -60,26 +62,51 @@ class _Network:
     connections: list[Connection] = field(default_factory=list)
     shape: tuple[int, ...] = ()
     delays: IntArray | None = None
+    groups: int = 0  # of the read-out; 0 without an average
 
     def add(self, where: str, layer: Group) -> None:
         """One more layer."""
         kind = layer.text("type")
+        if self.groups:
+            raise UnsupportedError(
+                f"{self.what}: {where} follows an average, which is supported at the end only"
+            )
         if kind == "flatten":
             self.shape = (prod(self.shape),)
+        elif kind == "average":
+            self._average(where, layer.whole("shape"))
         elif kind == "input":
             self._input(layer.whole("shape"), layer.group("neuron") if "neuron" in layer else None)
         elif kind in SHORT:
             self._layer(where, kind, layer)
         else:
-            known = ", ".join(["input", "flatten", *SHORT])
+            known = ", ".join(["input", "flatten", *SHORT, "average"])
             raise UnsupportedError(f"{self.what}: {where} is of type {kind}; supported are {known}")
 
     def graph(self) -> Graph:
         """The network; its last layer is read out."""
         if len(self.populations) < 2:
             raise InputError(f"{self.what} holds no layer of neurons")
-        last = self.populations[-1].name
-        return Graph(self.dt, tuple(self.populations), tuple(self.connections), (last,))
+        *others, last = self.populations
+        if silent := isinstance(last.node, Membrane) and _never_fires(last.node):
+            last = replace(last, node=replace(last.node, sends="membrane"))
+        values = silent or isinstance(last.node, SigmaDelta)
+        return Graph(
+            self.dt,
+            (*others, last),
+            tuple(self.connections),
+            (last.name,),
+            "last" if values else "count",
+            after=None if self.groups == 0 else group_means(last.shape, self.groups),
+        )
+
+    def _average(self, where: str, shape: IntArray) -> None:
+        """The host reads out the mean of every group of neighbouring neurons."""
+        self.groups = prod(int(n) for n in shape)
+        if not self.shape or prod(self.shape) % max(1, self.groups):
+            raise InputError(
+                f"{self.what}: {where} averages {prod(self.shape)} neurons into {self.groups} groups"
+            )
 
     def _input(self, shape: IntArray, neuron: Group | None = None) -> None:
         self.shape = tuple(int(n) for n in shape)
@@ -194,6 +221,11 @@ class _Network:
         if not least <= decay <= FULL_DECAY:
             raise InputError(f"{self.what}: {where} has {name} = {decay}, allowed is {least}..{FULL_DECAY}")
         return decay
+
+
+def _never_fires(node: Membrane) -> bool:
+    """Whether the threshold is the chip's largest: such a last layer is read out by its membrane."""
+    return bool(np.all(node.v_threshold >= THRESHOLD_MAX))
 
 
 def _by_channel(bias: FloatArray, shape: tuple[int, ...]) -> FloatArray:

@@ -47,7 +47,7 @@ class _Search:
 
     def run(self) -> Shapes:
         for name in self.network.ports("Input"):
-            if (shape := self._input(name)) is not None:
+            if (shape := self._input(name)) is not None and self._fits(name, shape):
                 self._give(name, shape)
         while (found := self._declaring()) is not None:
             self._settle(*found)
@@ -59,6 +59,15 @@ class _Search:
                 )
         self._compare()
         return self.shapes
+
+    def _fits(self, name: str, shape: Shape) -> bool:
+        try:
+            check_size(shape)
+        except Misfit as misfit:
+            self.findings.error(name, str(misfit))
+            self.failed.add(name)
+            return False
+        return True
 
     # ---- forward ---------------------------------------------------------------------------------------
 
@@ -208,8 +217,10 @@ class _Search:
     def _incoming(self, name: str) -> Shape | None:
         """A shape of as many numbers as a node takes."""
         made = self.shapes.maps.get(name)
-        if made is None or made.wiring is None:
+        if made is None:
             return self.shapes.given[name]
+        if made.wiring is None:  # in whatever shape
+            return (_count(made.shape),)
         known = [self.shapes.given[s] for s in self.network.before(name) if s in self.shapes.given]
         sizes = {_count(s) for s in known}
         fitting = [s for s in known if _count(s) == made.wiring.shape[1]]

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import nir
 import numpy as np
@@ -40,7 +42,7 @@ def support() -> Iterator[Support]:
     for name, (document, options) in _networks().items():
         for chip in chip_names():
             try:
-                compile(document, chip, dt=DT, **options)  # type: ignore[arg-type]
+                compile(document, chip, dt=DT, **options)
             except AstrodeployError as error:
                 yield Support(name, chip, REFUSED, str(error))
             else:
@@ -75,7 +77,7 @@ def _chain(shape: tuple[int, ...], out: tuple[int, ...], *nodes: nir.NIRNode) ->
         **named,
         "output": nir.Output(output_type={"output": np.array(out)}),
     }
-    return nir.NIRGraph(nodes=everything, edges=list(zip(ends, ends[1:], strict=False)), type_check=False)
+    return nir.NIRGraph(nodes=everything, edges=list(pairwise(ends)), type_check=False)
 
 
 def _neurons(*nodes: nir.NIRNode) -> nir.NIRGraph:
@@ -107,7 +109,7 @@ def _recurrent() -> nir.NIRGraph:
     return document
 
 
-def _networks() -> dict[str, tuple[nir.NIRGraph, dict[str, object]]]:
+def _networks() -> dict[str, tuple[nir.NIRGraph, dict[str, Any]]]:
     """A small network for every node, in every role that makes a difference, with its options."""
     affine = nir.Affine(weight=np.eye(SIZE), bias=_full(0.1))
     integrate_fire = nir.IF(r=_full(100.0), v_threshold=_full(1.0), v_reset=_full(0.0))
@@ -138,7 +140,7 @@ def _networks() -> dict[str, tuple[nir.NIRGraph, dict[str, object]]]:
         "Recurrence": _recurrent(),
         "Linear without a neuron": _neurons(_linear(), _lif(), _linear()),
     }
-    rules: dict[str, dict[str, object]] = {
+    rules: dict[str, dict[str, Any]] = {
         "LIF, --reset subtract": {"reset": "subtract"},
         "LIF, --threshold '>='": {"threshold": ">="},
     }

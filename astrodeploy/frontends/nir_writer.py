@@ -7,6 +7,7 @@ reason for every point in which another tool would run the core differently.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import nir
@@ -243,9 +244,7 @@ def neuron_node(p: Population, shape: Shape, dt: float) -> tuple[nir.NIRNode, di
 
 
 def _shaped(array: Array, shape: Shape) -> Array:
-    return np.array(
-        array.reshape(shape) if array.size > 1 or not array.ndim else np.broadcast_to(array, shape)
-    )
+    return np.array(array.reshape(shape) if array.size == prod(shape) else np.broadcast_to(array, shape))
 
 
 def _neuron_kind(name: str, node: Membrane, dt: float) -> tuple[str, dict[str, str]]:

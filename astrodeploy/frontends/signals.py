@@ -151,7 +151,10 @@ def spread(value: Any, shape: Shape | None) -> Array:
     """A number or array that broadcasts against (batch, *shape), as (values,). Raises InputError."""
     array = np.asarray(value, np.float64)
     if shape is None:
-        raise InputError("the shape of a value is not known here: give input_shape")
+        raise InputError(
+            "the shape of a value is not known here: give input_shape, and write a forward that runs with None for "
+            "its first state"
+        )
     try:
         return np.broadcast_to(array, (1, *shape)).reshape(-1)
     except ValueError as error:

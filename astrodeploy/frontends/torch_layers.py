@@ -27,6 +27,8 @@ def numpy(tensor: torch.Tensor) -> Array:
 
 def finite(path: str, **tensors: torch.Tensor | None) -> list[Array | None]:
     """Tensors' numbers in float64. Raises InputError for NaN and infinity."""
+    if any(tensor is not None and torch.nn.parameter.is_lazy(tensor) for tensor in tensors.values()):
+        raise InputError(f"{path} has no weights yet: run the module once, so that they are made")
     found = [None if tensor is None else numpy(tensor) for tensor in tensors.values()]
     for name, array in zip(tensors, found, strict=True):
         if array is not None and not np.all(np.isfinite(array)):

@@ -123,7 +123,8 @@ class _Walk:
         if node.op == "call_module":
             path = path_of(self.parts.root, str(node.target))
             module = self.parts.root.get_submodule(str(node.target))
-            return self.builder.call(path, module, self._as_signal(arguments[0]) if arguments else None)
+            given = next(iter((*arguments, *self._value(node.kwargs).values())), None)
+            return self.builder.call(path, module, self._as_signal(given))
         if node.op == "get_attr":
             return self._attribute(str(node.target)).detach().cpu()
         return self._operation(node, arguments, self._value(node.kwargs))

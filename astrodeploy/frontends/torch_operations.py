@@ -124,8 +124,10 @@ def _reduced(name: str) -> Operation:
         factor = prod(kept) / signal.size if name == "mean" else 1.0
         entries = (np.full(signal.size, factor), (targets, np.arange(signal.size)))
         wiring = Sparse.of(scipy.sparse.csr_array(entries, shape=(prod(kept), signal.size)))
-        shape = tuple(n for i, n in enumerate(signal.shape) if keepdim or i + 1 not in axes)
-        return signal.through(wiring, shape or (1,), None, what)
+        shape = kept if keepdim else tuple(n for i, n in enumerate(kept) if i + 1 not in axes)
+        if not shape:
+            raise UnsupportedError(f"{what} leaves a sample without a dimension: give keepdim=True")
+        return signal.through(wiring, shape, None, what)
 
     return reduce
 
@@ -139,6 +141,14 @@ def _linear(where: str, signal: Signal, weight: torch.Tensor, bias: torch.Tensor
     numbers, shift = finite(path, weight=weight, bias=bias)
     assert numbers is not None
     return weighted(path, signal, numbers, shift)
+
+
+def _product(where: str, left: Any, right: Any) -> Any:
+    if not isinstance(left, Signal) or isinstance(right, Signal) or right.ndim != 2:
+        raise UnsupportedError(
+            f"the operation 'matmul'{where} is not a signal times a matrix (inputs, outputs) that the module holds"
+        )
+    return _linear(where, left, right.T)
 
 
 def _convolution(dimensions: int) -> Operation:
@@ -200,6 +210,7 @@ OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(("neg", "negative"), _negative),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concatenate),
     "linear": _linear,
+    "matmul": _product,
     "conv1d": _convolution(1),
     "conv2d": _convolution(2),
     "avg_pool2d": _average,
@@ -214,7 +225,7 @@ SIZES = ("size", "dim")  # what tells of a tensor's shape, not of its values
 
 def is_linear(name: str, tensors: int) -> bool:
     """Whether an operation on so many tensors that depend on the input is one of these."""
-    products = ("mul", "imul", "mul_", "multiply", "div", "truediv", "itruediv", "div_", "divide")
+    products = ("matmul", "mul", "imul", "mul_", "multiply", "div", "truediv", "itruediv", "div_", "divide")
     return name in OPERATIONS and not (name in products and tensors > 1)
 
 

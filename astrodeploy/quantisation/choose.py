@@ -41,6 +41,7 @@ MESSAGE_MARGIN = 1.0  # a membrane's largest message fills its bits; what is lar
 LEAST_THRESHOLD = 512  # mantissa of a threshold that deep inhibition may not push below
 STEPS_OF_AN_OCTAVE = 12
 CLIPS = 3  # exponents of a connection that are compared: the one that holds all weights, and smaller ones
+MESSAGES = 100_000  # that a membrane's bits are chosen from
 FIRST = 4
 TRIALS = 24
 COARSE = 2.0**-9  # relative rounding error of a decay or threshold from which on its neighbours are tried
@@ -74,11 +75,21 @@ def _ranked(layer: Layer, calibration: Calibration, limits: Limits, unit: float 
         scale, error = _exponents(layer, membrane, statistics, response, limits)
         if error < inf and keeps_laws(layer, scale, limits):
             for each in _shifts(layer, scale, seen, unit):
-                coarse = each.unit**2 / 12 if layer.sends_membrane else 0.0
-                found.append((error + coarse, each))
+                found.append((error + _message_error(layer, each, calibration), each))
     if not found:
         return [replace(worst_case(layer, limits), origin="calibration")]
     return [scale for _, scale in sorted(found, key=lambda pair: pair[0])]
+
+
+def _message_error(layer: Layer, scale: Scale, calibration: Calibration) -> float:
+    """Mean square error of what a membrane sends, rounded and held to its bits; of spikes none."""
+    if not layer.sends_membrane:
+        return 0.0
+    sent = calibration.recording.spikes[layer.name].ravel()
+    few = sent[:: max(1, sent.size // MESSAGES)]
+    allowed = layer.kind.outputs["message"].range
+    found = np.clip(np.rint(few / scale.unit), allowed.low, allowed.high) * scale.unit
+    return float(np.square(found - few).mean())
 
 
 def _membranes(layer: Layer, seen: Seen, limits: Limits, unit: float | None) -> Iterator[float]:
@@ -91,8 +102,8 @@ def _membranes(layer: Layer, seen: Seen, limits: Limits, unit: float | None) -> 
         yield from (2.0**bits / unit for bits in range(STATE_BITS) if 2.0**bits / unit <= most)
         return
     legal = _most_legal(layer, most, limits)
-    for step in range(2 * STEPS_OF_AN_OCTAVE):
-        yield min(most, legal * 2.0 ** (1 - step / STEPS_OF_AN_OCTAVE))
+    octaves = (legal * 2.0 ** (1 - step / STEPS_OF_AN_OCTAVE) for step in range(2 * STEPS_OF_AN_OCTAVE))
+    yield from dict.fromkeys(min(most, membrane) for membrane in octaves)
 
 
 def _most(layer: Layer, seen: Seen) -> float:

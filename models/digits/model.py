@@ -3,7 +3,7 @@
     Convolutional  pixels -> rate encoder -> conv -> LIF -> conv -> LIF -> dense -> LI, one neuron a class
     Recurrent      one row of spikes a step -> dense -> recurrent CubaLIF -> dense -> LI, one neuron a class
 
-The class is the largest membrane of the read-out: its mean over a digit, or its last value.
+The class is the neuron of the read-out whose membrane is largest after the last step.
 """
 
 from typing import Any
@@ -23,15 +23,14 @@ from astrodeploy.nn import RateEncoder
 SIDE, CLASSES = 28, 10
 DT = 1e-3
 STEPS = 8  # a digit is shown to the convolutional network for 8 steps of 1 ms
-LEVELS = (0.25, 0.75)  # a row is shown to the recurrent network once for each: which pixels are above it
-DRAIN = 3  # empty steps after the last row, in which the answer comes out
-HIDDEN = 128
+LEVELS = (0.2, 0.6)  # a row is shown to the recurrent network once for each: which pixels are above it
+DRAIN = 2  # empty steps after the last row: the chip answers so many steps later
+HIDDEN = 200
 
 
 class Convolutional(torch.nn.Module):
     """One step: (pixels (batch, 1, 28, 28) in 0..1, state) -> (read-out membranes (batch, 10), state)."""
 
-    readout = "mean"
     input_shape = (1, SIDE, SIDE)
 
     def __init__(self, seed: int) -> None:
@@ -46,7 +45,7 @@ class Convolutional(torch.nn.Module):
         self.second = LIFBoxCell(neurons, dt=DT)
         self.flatten = torch.nn.Flatten()
         self.classify = torch.nn.Linear(32 * 7 * 7, CLASSES, bias=False)
-        self.classes = LIBoxCell(LIBoxParameters(tau_mem_inv=torch.tensor(1 / 8e-3)), dt=DT)
+        self.classes = LIBoxCell(LIBoxParameters(tau_mem_inv=torch.tensor(1 / 10e-3)), dt=DT)
         for layer, gain in ((self.edges, 8.0), (self.parts, 8.0), (self.classify, 2.0)):
             _spread(layer, gain)
 
@@ -63,18 +62,19 @@ class Convolutional(torch.nn.Module):
 class Recurrent(torch.nn.Module):
     """One step: (spikes of a row (batch, 28), state) -> (read-out membranes (batch, 10), state)."""
 
-    readout = "last"
     input_shape = (SIDE,)
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         neurons = LIFParameters(
-            tau_syn_inv=torch.tensor(1 / 4e-3),
-            tau_mem_inv=torch.tensor(1 / 20e-3),
-            v_th=torch.tensor(0.5),
-            alpha=torch.tensor(10.0),
+            tau_syn_inv=torch.tensor(1 / 10e-3),
+            tau_mem_inv=torch.tensor(1 / 10e-3),
+            v_th=torch.tensor(1.0),
+            method="triangle",
+            alpha=torch.tensor(1.0),
         )
         self.hidden = LIFRecurrentCell(SIDE, HIDDEN, neurons, dt=DT)
+        self.hidden.input_weights.data *= 8.0
         self.classify = torch.nn.Linear(HIDDEN, CLASSES, bias=False)
         self.classes = LIBoxCell(LIBoxParameters(tau_mem_inv=torch.tensor(1 / 40e-3)), dt=DT)
         _spread(self.classify, 2.0)
@@ -91,3 +91,9 @@ def _spread(layer: torch.nn.Module, gain: float) -> None:
     """Uniform weights, wide enough for the neurons behind them to fire from the start."""
     fan_in = layer.weight[0].numel()
     torch.nn.init.uniform_(layer.weight, -gain / fan_in**0.5, gain / fan_in**0.5)
+
+
+def rows(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels (batch, 28, 28) in 0..1 as spikes (batch, steps, 28): a row after the other, each once a level."""
+    spikes = torch.stack([pixels > level for level in LEVELS], 2).reshape(len(pixels), -1, SIDE)
+    return torch.nn.functional.pad(spikes.to(torch.uint8), (0, 0, 0, DRAIN))

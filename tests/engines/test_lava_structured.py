@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from float_networks import compiled, cuba, lif
 from networks import differences, population, random_kind
 from random_wirings import (
     GRADED,
@@ -27,7 +28,7 @@ from astrodeploy.engines.lava import engine, lava
 from astrodeploy.engines.lava.stock import stock_lif, stock_synapses
 from astrodeploy.engines.oracle import oracle
 from astrodeploy.ir import Connection, Graph, Input, Population, verify
-from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Sparse
+from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Sparse, pool
 
 LISTENER = {"du": 4096, "threshold": (1 << 17) - 1}  # its u is what arrives, times 64
 WHOLE = {"du": 4096, "dv": 0, "threshold": 40}
@@ -171,6 +172,43 @@ class TestKinds:
         kinds = [neuron(v) for v in rng.choice(VARIANTS, 6, replace=False)]
         engines = [fast, lava] if seed % 4 == 0 else [lava]
         assert agree(seed, [*kinds, random_kind(seed), *KINDS.values()], engines)
+
+
+class TestProgram:
+    """A compiled convolutional network with two inputs, whose membranes are read out, on stock processes alone."""
+
+    def program(self):
+        rng = np.random.default_rng(8)
+        first = Conv(rng.normal(0.8, 1.0, (4, 2, 3, 3)), (2, 9, 8), (2, 1), (1, 1), (1, 1))
+        second = Conv(rng.normal(1.5, 2.0, (6, 2, 3, 2)), first.output_shape, (1, 1), (0, 0), (1, 1), 2)
+        pooled = pool(second.output_shape, (3, 3), (3, 3), (0, 0), 5.0)
+        read_out = Dense(rng.normal(0, 0.3, (3, pooled.shape[0])))
+        populations = (
+            Population("x", (2, 9, 8), Input()),
+            Population("level", (3,), Input(-20, 20, 10.0)),
+            Population("a", first.output_shape, lif(bias=0.1)),
+            Population("b", second.output_shape, cuba()),
+            Population("c", pooled.output_shape, lif()),
+            Population("out", (3,), lif(sends="membrane")),
+        )
+        wirings = [("x", "a", first), ("a", "b", second), ("b", "c", pooled), ("c", "out", read_out)]
+        wirings.append(("level", "out", OneToOne(np.array([1.0, -0.7, 0.3]))))
+        connections = tuple(Connection(source, target, "current", w) for source, target, w in wirings)
+        return compiled(Graph(1e-3, populations, connections, ("out",), "last"), reset_every=11)
+
+    def test_runs_on_stock_processes_and_reads_the_same_membranes(self):
+        program = self.program()
+        network = program.network
+        assert all(stock_lif(p, network, 25) for p in network.populations if not p.is_input)
+        rng = np.random.default_rng(0)
+        x = {"x": rng.random((2, 25, 2, 9, 8)) < 0.3, "level": rng.integers(-20, 21, (2, 25, 3)) / 10}
+        ours, theirs = (program.run(x, engine=name, probes=("c.u",)) for name in ("oracle", "lava"))
+        assert all(np.any(ours.spikes[name]) for name in ("a", "b", "c"))
+        assert all(np.array_equal(ours.spikes[name], theirs.spikes[name]) for name in program.layers)
+        assert all(np.array_equal(array, theirs.states[key]) for key, array in ours.states.items())
+        assert set(ours.states) == set(theirs.states) == {("c", "u"), ("out", "v")}
+        assert np.array_equal(ours.outputs, theirs.outputs)
+        assert np.any(ours.outputs != 0)
 
 
 class TestAtLeast:

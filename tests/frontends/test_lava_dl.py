@@ -185,6 +185,36 @@ def test_sigma_delta_layers(tmp_path):
         np.testing.assert_array_equal(spikes[name][3:], expected[3:])
 
 
+def test_a_last_layer_that_never_fires_is_read_by_its_membrane(tmp_path):
+    rng = np.random.default_rng(4)
+    silent = CUBA | {"iDecay": 4096, "vDecay": 0, "vThMant": (1 << 17) - 1}
+    weights = [even(rng, 6, 4), even(rng, 2, 6)]
+    layers = [
+        {"type": "dense", "shape": [n], "inFeatures": w.shape[1], "weight": w, "neuron": neuron}
+        for n, w, neuron in ((6, weights[0], CUBA), (2, weights[1], silent))
+    ]
+    program = ad.compile(net(tmp_path / "a.net", layers), "loihi1")
+    trace = program.run((rng.random((3, 30, 4)) < 0.5).astype(np.int64))
+    summed = trace.spikes["fc-0"][:, 1:29].sum(1) @ weights[1].T
+    assert np.abs(summed).max() > 0
+    np.testing.assert_array_equal(trace.outputs, summed)
+
+
+def test_an_average_at_the_end_is_the_mean_of_groups(tmp_path):
+    weight = even(np.random.default_rng(5), 6, 4)
+    path = net(
+        tmp_path / "a.net",
+        [
+            {"type": "dense", "shape": [6], "inFeatures": 4, "weight": weight, "neuron": CUBA},
+            {"type": "average", "shape": [3, 1, 1]},
+        ],
+    )
+    trace = ad.compile(path, "loihi2").run(np.ones((1, 40, 4)))
+    counts = trace.spikes["fc-0"].sum(1)
+    assert counts.max() > 3
+    np.testing.assert_allclose(trace.outputs, counts.reshape(1, 3, 2).mean(2), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -11,12 +11,12 @@ from astrodeploy.frontends.torch_running import in_float64
 from astrodeploy.nn import unroll
 from astrodeploy.pipeline import load
 
-activation_based = pytest.importorskip(
-    "spikingjelly.activation_based",
+pytest.importorskip(
+    "spikingjelly.activation_based.neuron",
     reason="spikingjelly is not installed (pip install astrodeploy[frameworks])",
     exc_type=ImportError,
 )
-from spikingjelly.activation_based import functional, layer, neuron, surrogate  # noqa: E402
+from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
 NEURONS = {
     "IFNode": lambda: neuron.IFNode(),

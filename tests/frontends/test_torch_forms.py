@@ -219,3 +219,23 @@ def test_an_input_that_nobody_reads():
 
     with pytest.raises(InputError, match="^the module does nothing with its input"):
         load(Deaf())
+
+
+def test_sizes_that_are_computed_and_arguments_by_name():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.cell = linear(3, 4, 0), box(v_th=0.1)
+
+        def forward(self, x, state=None):
+            rows = x.view(x.shape[0], x.shape[1] // 3, 3)
+            return self.cell(input_tensor=self.fc(rows).flatten(1), state=state)
+
+    graph = load(Net(), input_shape=(6,))
+    assert graph["cell"].shape == (8,)
+
+
+def test_a_lazy_layer_that_never_ran():
+    module = norse.SequentialState(torch.nn.LazyLinear(4), box())
+    with pytest.raises(InputError, match="^0 has no weights yet: run the module once"):
+        load(module, input_shape=(3,))

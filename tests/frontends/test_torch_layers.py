@@ -157,6 +157,7 @@ FUNCTIONS = {
     "avg_pool2d": (lambda x: F.avg_pool2d(x, 2), [("avg_pool2d", 2)]),
     "conv2d": (lambda x: F.conv2d(x, WEIGHT, None, 2, 1), [("conv2d", WEIGHT, None, 2, 1)]),
     "linear": (lambda x: F.linear(x, WEIGHT[0, 0]), [("linear", WEIGHT[0, 0])]),
+    "matmul": (lambda x: x @ WEIGHT[0, 0], [("matmul", WEIGHT[0, 0])]),
     "mean": (lambda x: x.mean((2, 3)), [("mean", (2, 3))]),
     "sum": (lambda x: x.sum(-2, keepdim=True), [("sum", -2, True)]),
     "two of them": (lambda x: (3 * x).squeeze(1) + 0, [("mul", 3), ("squeeze", 1), ("add", 0)]),
