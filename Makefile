@@ -13,6 +13,7 @@ setup: .venv/ready .venv-lava/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps snntorch spikingjelly loguru
 	touch $@
 
 .venv-lava/ready: targets/lava_cpu/make_environment.py targets/lava_cpu/requirements.txt

@@ -29,6 +29,7 @@ from astrodeploy.engines.reference import flat, reference
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Population
 from astrodeploy.ir.nodes import Array, FloatArray, Membrane
+from astrodeploy.quantisation.rounding import uncentred
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def distance(plan: Plan, labels: Array | None = None) -> Distance:
         raise InputError(f"there are {len(labels)} labels for {plan.samples} samples")
     job = replace(plan.job, record=plan.job.record | {(p.name, "v") for p in _neurons(plan.job)})
     counts: Counts = {}
-    chain = [reference(job, "exact"), reference(job), over_the_reals(job)]
+    chain = [reference(job, "exact"), reference(job), over_the_reals(_uncentred(job))]
     chain += [over_the_integers(job), as_on_the_chip(job, counts)]
     links = [_Link(name, plan, *pair) for name, pair in zip(CAUSES, pairwise(chain), strict=True)]
     total = _Link(TOTAL, plan, chain[1], chain[4])
@@ -147,6 +148,16 @@ def _neurons(job: Job) -> list[Population]:
     """The float populations of neurons that have their counterpart on the chip."""
     populations = job.program.reference.populations
     return [p for p in populations if isinstance(p.node, Membrane) and p.name in job.program.layers]
+
+
+def _uncentred(job: Job) -> Job:
+    """The job without the half messages that centre roundings: over the reals nothing is rounded."""
+    network = job.program.network
+    for population in _neurons(job):
+        meant = population.node
+        assert isinstance(meant, Membrane)
+        network = network.with_population(uncentred(network[population.name], meant))
+    return replace(job, program=replace(job.program, network=network))
 
 
 @dataclass(frozen=True, eq=False)

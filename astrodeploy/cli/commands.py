@@ -48,7 +48,13 @@ Carry = Annotated[
     typer.Option("--carry", metavar="astrocytes", help="Run the samples as one stream, keeping this state."),
 ]
 Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Use only the first so many samples.")]
-Input = Annotated[Path, typer.Option("--input", help="An .npz file: x as the Program takes it, y optional.")]
+Input = Annotated[
+    Path,
+    typer.Option(
+        "--input",
+        help="An .npz file: x as the Program takes it (x.NAME for each of several inputs), y optional.",
+    ),
+]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="How long a sample is shown (encoders).")]
 
 
@@ -129,6 +135,7 @@ def run(
 ) -> None:
     """Run a Program on one or more engines, side by side."""
     from astrodeploy.cli.tables import show_runs
+    from astrodeploy.frontends.stimulus import count, part
 
     program, (x, y) = _load(program_path), _stimulus(input_, samples)
     wanted = [_wanted(each) for each in engine or ["fast"]]
@@ -136,10 +143,10 @@ def run(
         raise InputError("one Trace can be written: give --output with a single --engine")
     rows = []
     for name, limit in wanted:
-        part = slice(0, limit)
-        with screen.err.status(f"running {len(x[part])} samples on {name}"):
-            trace = program.run(x[part], engine=name, steps=steps, carry=tuple(carry or ()))
-        labels = None if y is None else y[part]
+        first = part(x, slice(0, limit))
+        with screen.err.status(f"running {count(first)} samples on {name}"):
+            trace = program.run(first, engine=name, steps=steps, carry=tuple(carry or ()))
+        labels = None if y is None else y[:limit]
         rows.append((trace, None if labels is None else trace.accuracy(labels)))
         if output is not None:
             trace.save(output)
@@ -166,9 +173,10 @@ def verify(
     """Hold the engines against each other, bit for bit; exit code 1 where they differ."""
     from astrodeploy.cli.tables import show_verification
     from astrodeploy.compare import verify
+    from astrodeploy.frontends.stimulus import count
 
     program, (x, _) = _load(program_path), _stimulus(input_, samples)
-    with screen.err.status(f"running {len(x)} samples on {engines}"):
+    with screen.err.status(f"running {count(x)} samples on {engines}"):
         verification = verify(program, x, _names(engines), carry=tuple(carry or ()), steps=steps)
     if as_json:
         screen.print_json(verification.to_dict())
@@ -207,7 +215,7 @@ def estimate(
         result = estimate(program, rates=rate, steps=steps)
     else:
         x, _ = _stimulus(input_, samples)
-        with screen.err.status(f"counting events of {len(x)} samples"):
+        with screen.err.status("counting events of a run"):
             result = estimate(program, program.run(x, steps=steps, carry=tuple(carry or ())))
     if as_json:
         screen.print_json(result.to_dict())
@@ -231,6 +239,7 @@ def report(
 ) -> None:
     """Write everything about a Program into one self-contained HTML file."""
     from astrodeploy.compare import verify
+    from astrodeploy.frontends.stimulus import part
     from astrodeploy.reporting import report
 
     program = _load(program_path)
@@ -241,7 +250,7 @@ def report(
     verification = None
     if engines is not None and x is not None:
         with screen.err.status(f"verifying on {engines}"):
-            verification = verify(program, x[:VERIFIED], _names(engines), carry=kept)
+            verification = verify(program, part(x, slice(VERIFIED)), _names(engines), carry=kept)
     with screen.err.status("writing the report"):
         path = report(program, x, labels=y, path=output, carry=kept, verification=verification)
     screen.say(f"wrote {path}")
@@ -349,11 +358,11 @@ def _load(path: Path) -> "Program":
     return Program.load(path)
 
 
-def _stimulus(path: Path, samples: int | None) -> "tuple[Array, Array | None]":
-    from astrodeploy.frontends.stimulus import read_stimulus
+def _stimulus(path: Path, samples: int | None) -> "tuple[Any, Array | None]":
+    from astrodeploy.frontends.stimulus import part, read_stimulus
 
     x, y = read_stimulus(path)
-    return x[:samples], None if y is None else y[:samples]
+    return part(x, slice(samples)), None if y is None else y[:samples]
 
 
 def _wanted(engine: str) -> tuple[str, int | None]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from astrodeploy.cli.distances import show_distance
 from astrodeploy.cli.screen import percent, say, si, span, table
 from astrodeploy.compartments.text import kind_text
 from astrodeploy.ir import Compartments, Connection, Graph, Population
@@ -275,15 +276,7 @@ def show_verification(verification: "Verification") -> None:
         )
         if b.first_divergence is not None:
             say(f"  first: {b.first_divergence}")
-    d = verification.distance
-    causes = [
-        (c.name, c.spikes, percent(c.share), f"{c.membrane:.4g}", f"{c.predictions} of {c.samples}")
-        for c in (*d.causes, d.total)
-    ]
-    columns = ("cause", ">spikes differing", ">share", ">membrane rms / threshold", ">predictions changed")
-    table("distance between quantised and float, by cause", columns, causes)
-    for layer, counts in d.bounded.items():
-        say(f"{layer}: " + ", ".join(f"{count} values met {what}" for what, count in counts.items()))
+    show_distance(verification.distance)
     compared = "equal" if verification.equal else "NOT EQUAL"
     say(compared if verification.comparisons else "NOT VERIFIED: no engine but the oracle ran")
 

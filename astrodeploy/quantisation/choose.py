@@ -43,7 +43,9 @@ STEPS_OF_AN_OCTAVE = 12
 CLIPS = 3  # exponents of a connection that are compared: the one that holds all weights, and smaller ones
 MESSAGES = 100_000  # that a membrane's bits are chosen from
 FIRST = 4
-TRIALS = 24
+TRIALS = (12, 64)  # of a layer, as many as WORK allows
+WORK = 60_000_000  # neuron-steps of all of them; a product of the compensation is WORTH as much of one
+WORTH = 1 / 150
 COARSE = 2.0**-9  # relative rounding error of a decay or threshold from which on its neighbours are tried
 BETTER = 0.98  # a trial's error must fall so far to change what the weights alone would choose
 
@@ -204,7 +206,8 @@ def _search(
     best = min(first, key=lambda each: each.outcome.error)
     best = best if best.outcome.error < BETTER * first[0].outcome.error else first[0]
     seen = {_key(scale) for scale in ranked[:FIRST]}
-    left = TRIALS - len(first)
+    cost = bench.values + WORTH * (bench.operations + compensation.products)
+    left = int(np.clip(WORK / cost, *TRIALS)) - len(first)
     moves = _moves(layer, best.scale, limits)
     while left and (scale := next(moves, None)) is not None:
         if _key(scale) in seen or not keeps_laws(layer, scale, limits):

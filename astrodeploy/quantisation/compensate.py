@@ -44,6 +44,13 @@ class Compensation:
 
     blocks: tuple[_Block, ...]
 
+    @property
+    def products(self) -> int:
+        """Multiplications that one choice of the integers takes."""
+        return sum(
+            ROUNDS * b.power.size * sum(len(_rows(s, b.group)) for s in b.synapses) for b in self.blocks
+        )
+
     @classmethod
     def of(cls, layer: Layer, calibration: Calibration) -> "Compensation":
         """Correlations of what a layer's sources sent, as its membranes keep it."""

@@ -11,6 +11,7 @@ from astrodeploy.compartments.lif import GAIN_UNITY
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Compartments, Connection, Population
 from astrodeploy.ir.arrays import FloatArray
+from astrodeploy.ir.nodes import Membrane
 from astrodeploy.ir.numbers import DECAY, Fixed, Rounded, bias_format, initial_states
 from astrodeploy.program import Note
 from astrodeploy.quantisation.layer import Layer, Synapses
@@ -191,3 +192,23 @@ def _parameter_notes(layer: Layer, parameters: dict[str, Rounded], scale: Scale)
     dv = parameters["dv"]
     if np.any((dv.integers == 0) & (dv.exact != 0)):
         yield Note(layer.name, "its membrane time constant is beyond 8192 steps: it does not leak at all")
+
+
+def uncentred(population: Population, meant: Membrane) -> Population:
+    """An integer population without the half message that its membrane may keep for the sake of rounding.
+
+    That half makes the floor of a shift a rounding to the nearest; over the reals, where a shift divides,
+    it would be an error. `meant` is the float neuron that the population stands for.
+    """
+    node = population.node
+    if not isinstance(node, Compartments) or "message_shift" not in node.parameters:
+        return population
+    rest = np.rint(np.broadcast_to(meant.v_leak.ravel(), (population.size,)) * node.units["v"])
+    half = np.where(node.initial["v"] != rest, (1 << node.parameters["message_shift"]) >> 1, 0)
+    kept = node.parameters["bias"] - half * node.parameters["dv"] // DECAY_UNITY
+    plain = replace(
+        node,
+        parameters={**node.parameters, "bias": kept},
+        initial={**node.initial, "v": node.initial["v"] - half},
+    )
+    return replace(population, node=plain)

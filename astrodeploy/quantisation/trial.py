@@ -54,6 +54,17 @@ class Bench:
         rows = np.unique(np.linspace(0, calibration.samples - 1, wanted).round().astype(np.int64))
         return cls(layer, calibration, rows)
 
+    @property
+    def values(self) -> int:
+        """Neurons x steps x samples."""
+        return len(self.rows) * self.calibration.steps * self.layer.population.size
+
+    @property
+    def operations(self) -> int:
+        """Synapses x steps x samples."""
+        synapses = sum(each.weights.synapses for each in self.layer.synapses)
+        return len(self.rows) * self.calibration.steps * synapses
+
     @cached_property
     def delivered(self) -> tuple[FloatArray, ...]:
         """What every connection's source sends, when it is delivered: (rows, steps, sources)."""

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from astrodeploy.compare import INTEGER_ENGINES, Verification, verify
 from astrodeploy.costs import Estimate, estimate
 from astrodeploy.engines import run
 from astrodeploy.errors import InputError, UnsupportedError
+from astrodeploy.frontends.stimulus import count, part
 from astrodeploy.ir import Compartments, Population
 from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Program
@@ -27,7 +29,7 @@ class Order:
     """What was asked for: the arguments of `report`."""
 
     program: Program
-    x: Array | None = None
+    x: Any = None
     labels: Array | None = None
     carry: tuple[str, ...] = ()
     rates: Rates | None = None
@@ -123,9 +125,9 @@ def _check(order: Order) -> None:
         if trace.program != order.program.fingerprint:
             raise InputError(f"the Trace of {trace.engine} is of another Program: run this one")
     batches = {t.samples for t in order.traces if t.engine in INTEGER_ENGINES}
-    if order.x is not None and batches and order.x.shape[:1] != (max(batches),):
+    if order.x is not None and batches and count(order.x) != max(batches):
         raise InputError(
-            f"x has the shape {order.x.shape} and the longest Trace {max(batches)} samples: give the x that was run"
+            f"x has {count(order.x)} samples and the longest Trace {max(batches)}: give the x that was run"
         )
 
 
@@ -148,7 +150,7 @@ def _runs(order: Order, missing: dict[str, str]) -> tuple[Trace, ...]:
     return tuple(sorted(runs, key=_importance))
 
 
-def _run(order: Order, x: Array, engine: str) -> Trace:
+def _run(order: Order, x: Any, engine: str) -> Trace:
     probes = log_gain_probes(order.program)
     return run(order.program, x, engine=engine, steps=order.steps, probes=probes, carry=order.carry)
 
@@ -178,8 +180,16 @@ def _verification(
         )
         return None, 0
     engines = ("oracle", "fast")
+    labels = () if order.labels is None else order.labels  # those that do not fit are told of later
     try:
-        found = verify(order.program, order.x[:samples], engines, carry=order.carry, steps=order.steps)
+        found = verify(
+            order.program,
+            part(order.x, slice(samples)),
+            engines,
+            carry=order.carry,
+            steps=order.steps,
+            labels=None if len(labels) != main.samples else labels[:samples],
+        )
     except UnsupportedError as error:
         missing["verification"] = str(error)
         return None, 0

@@ -13,10 +13,10 @@ import numpy as np
 from astrodeploy import storage
 from astrodeploy.compare import Verification
 from astrodeploy.errors import InputError
+from astrodeploy.frontends.stimulus import count
 from astrodeploy.ir import Compartments, Graph
-from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Program
-from astrodeploy.reporting import tables
+from astrodeploy.reporting import quantisation, tables
 from astrodeploy.reporting.drawing import draw
 from astrodeploy.reporting.evidence import Evidence, Order, Rates, gather
 from astrodeploy.reporting.figures import gain_lines, gains, raster, raster_window
@@ -33,7 +33,7 @@ DRAWN_CORES = 24  # more are listed without bars
 
 def report(
     program: Program,
-    x: "npt.ArrayLike | None" = None,
+    x: Any = None,
     *,
     labels: "npt.ArrayLike | None" = None,
     path: str | PathLike[str] = "report.html",
@@ -61,7 +61,7 @@ def report(
     """
     order = Order(
         program=program,
-        x=None if x is None else np.asarray(x),
+        x=x if x is None or isinstance(x, Mapping) else np.asarray(x),
         labels=None if labels is None else np.asarray(labels),
         carry=tuple(carry),
         rates=rates,
@@ -116,6 +116,10 @@ def _content(evidence: Evidence, file_name: str) -> dict[str, Any]:
         "core_loads": [(core, tables.loads(core)) for core in program.cores],
         "draw_cores": len(program.cores) <= DRAWN_CORES,
         "runs": tables.runs(evidence),
+        "rounded_weights": quantisation.weights(program),
+        "rounded_layers": quantisation.layers(
+            program, evidence.verification.distance if evidence.verification else None
+        ),
         "raster": _raster(evidence),
         "gains": _gains(evidence),
         "cost": cost,
@@ -201,10 +205,12 @@ def _gains(evidence: Evidence) -> Mapping[str, Any]:
 # ---- foot ----------------------------------------------------------------------------------------
 
 
-def _stimulus(x: Array | None) -> str:
-    """What x is, so that the same one can be recognised."""
+def _stimulus(x: Any) -> str:
+    """What x is, so that the same one can be recognised; of several inputs, each."""
     if x is None:
         return ""
+    if isinstance(x, Mapping):
+        return "; ".join(f"{name} {_stimulus(np.asarray(array))}" for name, array in x.items())
     digest = sha256(np.ascontiguousarray(x).tobytes()).hexdigest()
     return f"{x.dtype} {x.shape}, SHA-256 {digest[:16]}…"
 
@@ -243,6 +249,6 @@ def _command(order: Order, file_name: str) -> str | None:
         return None
     command = "astrodeploy report net.astro"
     if order.x is not None:
-        command += f" --input samples.npz --samples {len(order.x)}"
+        command += f" --input samples.npz --samples {count(order.x)}"
         command += "".join(f" --carry {each}" for each in order.carry)
     return f"{command} -o {shlex.quote(file_name)}"

@@ -64,7 +64,7 @@ class Recurrent(torch.nn.Module):
 
     input_shape = (SIDE,)
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         neurons = LIFParameters(
             tau_syn_inv=torch.tensor(1 / 10e-3),

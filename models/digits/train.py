@@ -16,7 +16,7 @@ from rich.progress import track
 import astrodeploy
 from astrodeploy.nn import unroll
 
-NETWORKS = {"convolutional": Convolutional, "recurrent": Recurrent}
+NETWORKS = {"convolutional": Convolutional, "recurrent": lambda seed: Recurrent()}
 EPOCHS = {"convolutional": 16, "recurrent": 30}
 HELD_BACK = 2000  # at most, and a quarter of the digits
 BATCH = 128

@@ -9,12 +9,14 @@ from pathlib import Path
 import bad_files
 import numpy as np
 import pytest
+from float_networks import several_inputs
 from torch_networks import Chain, Hybrid, spikes, values
 
 import astrodeploy as ad
 from astrodeploy import engines
 from astrodeploy.cli import main
 from astrodeploy.errors import EngineError
+from astrodeploy.frontends.checkpoint import write_checkpoint
 from astrodeploy.frontends.nir_file import to_nir
 
 HEAVY = ("torch", "numba", "matplotlib", "brian2", "norse", "nir", "scipy", "h5py")
@@ -272,6 +274,40 @@ def test_inspect_a_program_a_checkpoint_and_a_nir_file(cli, folder):
             "hidden_astrocytes",
             "readout",
         ]
+
+
+def test_several_inputs_and_outputs(cli, tmp_path):
+    """A stimulus has an array for each input; outputs come by name."""
+    given = several_inputs(np.random.default_rng(0))
+    write_checkpoint(given.program.reference, tmp_path / "net.pt")
+    arrays = {
+        "x.camera": given.spikes["camera"].reshape(2, 40, 2, 6, 5),
+        "x.sensor": given.spikes["sensor"] / 16,
+    }
+    np.savez(tmp_path / "x.npz", y=np.zeros(2), **arrays)
+    assert cli("compile", tmp_path / "net.pt", "-o", "net.astro")[0] == 0
+    run = ("run", "net.astro", "--input", tmp_path / "x.npz", "--engine")
+    code, out, _ = cli(*run, "fast", "--engine", "reference:1", "--json")
+    (fast, meant) = json.loads(out)
+    assert code == 0
+    assert (fast["samples"], meant["samples"]) == (2, 1)
+    assert {name: np.shape(array) for name, array in fast["outputs"].items()} == {
+        "c": (2, 4, 3, 2),
+        "b": (2, 4, 3, 2),
+    }
+    code, out, _ = cli(*run, "fast", "-o", "run.trace")
+    assert code == 0
+    assert list(ad.Trace.load("run.trace").outputs) == ["c", "b"]
+    code, out, _ = cli(
+        "verify", "net.astro", "--input", tmp_path / "x.npz", "--engines", "oracle,fast,brian2"
+    )
+    assert (code, out.splitlines()[-1]) == (0, "equal")
+    assert cli("estimate", "net.astro", "--input", tmp_path / "x.npz", "--samples", 1)[0] == 0
+    assert cli("report", "net.astro", "--input", tmp_path / "x.npz", "-o", "r.html")[0] == 0
+    np.savez(tmp_path / "x.npz", x=arrays["x.camera"])
+    code, _, err = cli(*run, "fast")
+    assert code == 2
+    assert "the inputs are camera, sensor: give one array for each by its name" in err
 
 
 def test_the_tick_table_says_when_each_population_acts(cli, folder):

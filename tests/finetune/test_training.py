@@ -77,7 +77,7 @@ def accuracy(graph, target, digits):
 
 def test_it_trains_through_the_chip_from_nothing(trained, digits):
     assert accuracy(untrained(), "loihi2", digits) < 0.3
-    assert accuracy(trained, "loihi2", digits) > 0.85
+    assert accuracy(trained, "loihi2", digits) > 0.8
 
 
 def test_what_coarse_weights_lose_comes_back(trained, coarse, digits):

@@ -7,7 +7,7 @@ from torch_networks import Chain, spikes
 
 import astrodeploy as ad
 from astrodeploy.errors import StimulusError
-from astrodeploy.frontends.stimulus import read_stimulus
+from astrodeploy.frontends.stimulus import count, part, read_stimulus
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -16,6 +16,21 @@ def test_x_and_labels(save, tmp_path):
     x, y = read_stimulus(tmp_path / "x.npz")
     assert np.array_equal(x, spikes())
     assert y.tolist() == [1, 0, 2]
+
+
+def test_several_inputs_have_an_array_each(tmp_path):
+    x = {"camera": np.zeros((3, 20, 6)), "audio.left": np.ones((3, 20, 2))}
+    arrays = {f"x.{name}": array for name, array in x.items()}
+    np.savez(tmp_path / "x.npz", y=np.array([1, 0, 2]), **arrays)
+    read, y = read_stimulus(tmp_path / "x.npz")
+    assert list(read) == list(x)
+    assert all(np.array_equal(read[name], x[name]) for name in x)
+    assert y.tolist() == [1, 0, 2]
+    assert count(read) == 3
+    assert {name: len(array) for name, array in part(read, slice(2)).items()} == dict.fromkeys(x, 2)
+    np.savez(tmp_path / "x.npz", x=np.zeros(3), **arrays)
+    with pytest.raises(StimulusError, match="holds x and arrays for several inputs.*give one or the other"):
+        read_stimulus(tmp_path / "x.npz")
 
 
 def test_labels_are_optional(tmp_path):

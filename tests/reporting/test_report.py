@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import matplotlib
 import numpy as np
 import pytest
-from float_networks import astrocyte, edge, gain_control, graph, lif
+from float_networks import astrocyte, edge, gain_control, graph, lif, several_inputs
 
 from astrodeploy.compare import Comparison, Divergence, Verification
 from astrodeploy.costs import estimate
@@ -54,6 +54,17 @@ def page(program, x, tmp_path_factory):
 def text_of(program, x, folder, **options):
     path = report(program, x, path=folder / "report.html", **options)
     return path.read_text(encoding="utf-8")
+
+
+def test_several_inputs_and_outputs_graded_messages_and_every_pattern(tmp_path):
+    """A read-out of membranes, a bias neuron that the float network lacks, convolutions."""
+    given = several_inputs(np.random.default_rng(0))
+    program = compile(given.program.reference)
+    x = {"camera": given.spikes["camera"].reshape(2, 40, 2, 6, 5), "sensor": given.spikes["sensor"] / 16}
+    text = text_of(program, x, tmp_path, labels=np.zeros(2, int))
+    for part in ("camera uint8 (2, 40, 2, 6, 5), SHA-256", "sensor float64 (2, 40, 7), SHA-256", "c.bias"):
+        assert part in text
+    assert "c.bias" not in program.reference.layers
 
 
 class Page(HTMLParser):
@@ -381,7 +392,7 @@ def test_a_trace_must_be_of_this_program_and_of_x(program, x, tmp_path):
     trace = program.run(x)
     with pytest.raises(InputError, match="the Trace of fast is of another Program"):
         text_of(program, None, tmp_path, traces=[replace(trace, program="other")])
-    with pytest.raises(InputError, match=r"shape \(2, 12, 4\) and the longest Trace 5 samples"):
+    with pytest.raises(InputError, match="x has 2 samples and the longest Trace 5: give the x that was run"):
         text_of(program, x[:2], tmp_path, traces=[trace])
 
 
