@@ -276,6 +276,7 @@ def outcome(path):
     except (NirError, UnsupportedError) as error:
         text = str(error)
         assert path.name in text
+        assert "is no valid NIR graph" not in text, text  # what nobody thought of
         assert all(letter.isprintable() or letter == "\n" for letter in text), ascii(text)
         return "refused"
     return "read" if graph.populations else "empty"

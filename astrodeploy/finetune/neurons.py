@@ -61,7 +61,12 @@ class Neurons:
         assert isinstance(node, Compartments)
         if node.kind.window is not None:
             raise UnsupportedError(f"{population.name} computes in windows, which fine-tuning does not run")
-        self.name, self.frame, self.step = population.name, frame, node.kind.step
+        self.name, self.depth, self.frame, self.step = (
+            population.name,
+            population.depth,
+            frame,
+            node.kind.step,
+        )
         self.numbers = {k: frame.tensor(v) for k, v in node.parameters.items()}
         self.rest = {k: frame.tensor(v) for k, v in node.initial.items()}
         self.inputs = tuple(node.kind.inputs)
@@ -96,14 +101,19 @@ class Neurons:
             each.start()
 
     def advance(self, step: int, sent: Sent) -> Tensor:
-        """One step of the model; the messages sent, (batch, size)."""
+        """One step, counted from the population's first; the messages sent, (batch, size)."""
         arrived = dict.fromkeys(self.inputs, self.nothing)
         for each in self.arrivals:
-            if step >= each.lag:
+            if 0 <= step - each.lag < len(sent[each.source]):
                 arrived["current"] = arrived["current"] + each.deliver(sent[each.source][step - each.lag])
         registers = execute(self.step.operations, self.states, self.parameters, arrived, {}, self.functions)
         self.states = self.states | {name: registers[r] for name, r in self.step.stores.items()}
         return next((registers[r] for r in self.step.sends.values()), self.nothing)
+
+
+def lag_of(connection: Connection, network: Graph) -> int:
+    """Steps of the model that a connection takes, each population counting from its first; of relays also < 0."""
+    return connection.delay + network[connection.source].depth - network[connection.target].depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +156,8 @@ class _Arrivals:
     """One connection of the integer network: its weights are fixed, or follow trained ones."""
 
     def __init__(self, connection: Connection, frame: Frame) -> None:
-        self.source, self.lag, self.exponent = connection.source, connection.lag, connection.exponent
+        self.source, self.exponent = connection.source, connection.exponent
+        self.lag = lag_of(connection, frame.network)
         self.frame, self.fixed = frame, frame.tensor(connection.wiring.values)
         self.map = delivery(connection.wiring)
         self.place = frame.places.get(connection.name)

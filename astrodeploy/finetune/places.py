@@ -31,9 +31,10 @@ class Place:
     """A connection on the chip that follows trained values: integer = value * ratio + offset, rounded.
 
     The offset, below one where weights were rounded to the nearest, makes the integers those of the
-    network as it was quantised, whatever decided on them.
+    network as it was quantised, whatever decided on them. `name` is that of the trained values.
     """
 
+    name: str
     values: Callable[[Trained], Tensor]
     ratio: FloatArray
     offset: FloatArray
@@ -59,22 +60,35 @@ def places(graph: Graph, network: Graph, weights: Range) -> dict[str, Place]:
     `weights` is the range of a weight on the chip. Raises UnsupportedError where the integers are not
     what the float network's weights say.
     """
-    own = {c.name: c for c in graph.connections}
     found = {}
     for made in network.connections:
         target = graph[made.target] if made.target in graph.layers else None
         if made.port != "current" or target is None or not isinstance(target.node, Membrane):
             continue
         factor = folded(graph, target, target.node).factor * scale_of(network[made.target])
-        if made.name in own:
+        meant = _meant(graph, network, made)
+        if meant is not None:
             unit = _message_unit(network[made.source])
-            stands_for = own[made.name]
-            found[made.name] = Place(_weights(stands_for), *_line(stands_for, made, factor * unit, weights))
+            found[made.name] = Place(meant.name, _weights(meant), *_line(meant, made, factor * unit, weights))
         elif _is_bias(graph, network, made, target.node):
             bias = np.broadcast_to(target.node.bias.ravel(), (target.size,))[:, None]
-            stands_for = replace(made, wiring=Dense(bias))
-            found[made.name] = Place(_biases(target), *_line(stands_for, made, factor, weights))
+            line = _line(replace(made, wiring=Dense(bias)), made, factor, weights)
+            found[made.name] = Place(target.name, _biases(target), *line)
     return found
+
+
+def _meant(graph: Graph, network: Graph, made: Connection) -> Connection | None:
+    """The connection of the float network whose weights a connection on the chip holds.
+
+    It is the namesake; or, where a long delay goes through relays, the one that ends like the last of them.
+    """
+    held = {c.name for c in network.connections}
+    for each in graph.connections:
+        ends_alike = (each.target, each.port, each.lag) == (made.target, made.port, made.lag)
+        relayed = each.name not in held and made.source not in graph.layers
+        if each.name == made.name or (ends_alike and relayed and each.wiring.shape == made.wiring.shape):
+            return each
+    return None
 
 
 def _is_bias(graph: Graph, network: Graph, made: Connection, node: Membrane) -> bool:

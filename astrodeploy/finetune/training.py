@@ -39,7 +39,8 @@ class Settings:
     target             the chip whose rounding is trained through
     epochs, batch      passes over the samples, and samples a step of the optimiser
     learning_rate      at the start, relative to each tensor's root mean square; it falls to 0 as a cosine
-    held_back          share of the samples that choose the best epoch and are not trained on
+    held_back          share of the samples that choose the best epoch and are not trained on; they must be new
+                       to the network, else it looks best as it came. With 0 the last epoch is kept
     seed               of the split and of the order of samples
     calibrate          samples that scales are chosen from, as in `compile`
     freeze_astrocytes  fold the gains at rest into the weights first, as in `compile`
@@ -164,6 +165,7 @@ class _Tuner:
 
     def run(self, notes: tuple[str, ...]) -> Tuning:
         """Train, and keep the epoch that recognises most of what is held back; of equals, the least loss."""
+        notes += self._left_out()
         epochs = [self._checked(0, 0.0)]
         kept, graph = epochs[0], self.program.reference
         for number in range(1, self.settings.epochs + 1):
@@ -176,9 +178,18 @@ class _Tuner:
                 kept, graph = epochs[-1], tuned
         return Tuning(graph, tuple(epochs), kept, len(self.held), notes)
 
+    def _simulation(self) -> Simulation:
+        return Simulation(self.trained, self.trained.graph(), self.program.network, self.weights)
+
+    def _left_out(self) -> tuple[str, ...]:
+        """Notes on the numbers that the chip holds in a way that training does not follow."""
+        followed = self._simulation().followed
+        names = [c.name for c in self.program.reference.connections if c.port == "current"]
+        return tuple(f"{name}: not trained" for name in names if name not in followed)
+
     def _epoch(self, last: Epoch) -> float:
         """One pass over the training samples; the mean loss."""
-        simulation = Simulation(self.trained, self.trained.graph(), self.program.network, self.weights)
+        simulation = self._simulation()
         order = self.rng.permutation(len(self.training))
         losses = []
         for start in range(0, len(order), self.settings.batch):

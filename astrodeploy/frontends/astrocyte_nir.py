@@ -24,6 +24,7 @@ import numpy as np
 from astrodeploy.errors import InputError, NirError
 from astrodeploy.frontends.hdf5_file import Tree
 from astrodeploy.frontends.nir_maps import MOST_NEURONS
+from astrodeploy.frontends.nir_nodes import kind_of
 from astrodeploy.frontends.nir_writer import Core, differences, rules_of
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.graph import Graph
@@ -79,7 +80,7 @@ def _place(name: str, graph: Graph, core: Core, tree: Tree, array: Array) -> lis
 def core_hash(tree: Tree) -> str:
     """Hash of a core: nodes and edges, but the Outputs, which nir itself adds to every loose end."""
     digest = sha256()
-    outputs = {name for name, node in tree["nodes"].items() if node.get("type") == "Output"}
+    outputs = {name for name, node in tree["nodes"].items() if kind_of(node) == "Output"}
     for name in sorted(tree["nodes"].keys() - outputs):
         digest.update(f"node {name}\n".encode())
         for key, value in sorted(tree["nodes"][name].items()):
@@ -119,7 +120,7 @@ def description(tree: Tree, what: str) -> dict[str, Any] | None:
         data: dict[str, Any] = json.loads(str(found[KEY]))
         schema, version = data["schema"], int(data["version"])
         intact = version != VERSION or data["sha256"] == _seal(data, found)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise NirError(f"{what}: its astrocyte metadata is damaged: export the network again") from error
     if schema != SCHEMA or version > VERSION:
         raise NirError(
@@ -151,7 +152,15 @@ def described(tree: Tree, data: dict[str, Any], what: str) -> Graph:
         return graph
     except NirError:
         raise
-    except (InputError, KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:
+    except (
+        InputError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
         raise NirError(f"{what}: its astrocyte metadata is damaged ({error!r}): export it again") from error
 
 

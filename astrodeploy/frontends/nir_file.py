@@ -54,6 +54,14 @@ def from_nir(document: nir.NIRGraph, options: NirOptions | None = None) -> Readi
 
 
 def _reading(tree: Tree, options: NirOptions, what: str) -> Reading:
+    try:
+        with np.errstate(all="ignore"):  # what is no number any more is refused where the Graph is checked
+            return _read(tree, options, what)
+    except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
+        raise NirError(f"{what} is no valid NIR graph: {error!r}") from error
+
+
+def _read(tree: Tree, options: NirOptions, what: str) -> Reading:
     own = astrocyte_nir.description(tree, what)
     if own is not None:
         return Reading(_own(tree, own, options, what), ())

@@ -12,7 +12,7 @@ import numpy as np
 
 from astrodeploy.frontends.findings import Findings
 from astrodeploy.frontends.hdf5_file import Tree
-from astrodeploy.frontends.nir_nodes import Neuron, NirNode, Port, read_node
+from astrodeploy.frontends.nir_nodes import Neuron, NirNode, Port, kind_of, read_node
 
 Edge = tuple[str, str]
 PORTS = ("Input", "Output")
@@ -65,7 +65,7 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
 
 def read_network(tree: Tree, findings: Findings) -> Network:
     """The flat network of a file's tree."""
-    if tree.get("type") != "NIRGraph" or not isinstance(tree.get("nodes"), dict):
+    if kind_of(tree) != "NIRGraph" or not isinstance(tree.get("nodes"), dict):
         findings.error("", "holds no NIRGraph with nodes")
         return Network({}, ())
     level = _Level(tree, "", findings)
@@ -99,7 +99,7 @@ class _Level:
         if not isinstance(tree, dict):
             self.findings.error(flat, "is no node: it has no fields")
             self._add(flat, NirNode(flat, ""))
-        elif tree.get("type") == "NIRGraph" and isinstance(tree.get("nodes"), dict):
+        elif kind_of(tree) == "NIRGraph" and isinstance(tree.get("nodes"), dict):
             self.inner[name] = inner = _Level(tree, flat, self.findings)
             for each, node in inner.nodes.items():
                 self._add(each, node)

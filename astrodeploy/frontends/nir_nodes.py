@@ -293,11 +293,17 @@ READERS: dict[str, Callable[[_Fields], NirNode]] = {
 }
 
 
+def kind_of(tree: Tree) -> str:
+    """The type that a node says it has; empty where it says none."""
+    kind = tree.get("type")
+    return kind if isinstance(kind, str) and kind.isprintable() else ""
+
+
 def read_node(name: str, tree: Tree, findings: Findings) -> NirNode:
     """One node of a file; one that can't be read is a bare NirNode, and its errors are in the findings."""
-    kind = tree.get("type")
-    if not isinstance(kind, str) or kind not in READERS:
-        called = kind if isinstance(kind, str) and kind.isprintable() else "node without a type"
+    kind = kind_of(tree)
+    if kind not in READERS:
+        called = kind or "node without a type"
         findings.error(name, f"is a {called[:60]}; known are NIRGraph, {', '.join(READERS)}")
         return NirNode(name, "")
     reader = _Fields(name, kind, tree, findings)

@@ -1,7 +1,7 @@
 """calibrate: run the float network on the user's data, and see how large everything becomes.
 
 Inputs of data that are no spikes become graded: integers keep their values; real numbers get the unit
-at which they all are whole, or the power of two that uses 8 bits.
+at which they all are whole, or the largest that 8 bits have room for.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from astrodeploy.quantisation.scales import is_whole
 from astrodeploy.quantisation.seen import affordable, evenly, look
 
 BITS = 8  # of a graded input that has to be rounded
+LEAST_INTEGER_UNIT = 16  # a smaller unit is a power of two, which says more numbers exactly
 LARGEST_WHOLE = 1 << 15  # integers beyond are rounded like other numbers
 
 
@@ -160,7 +161,8 @@ def _unit(x: Array, largest: float, high: int) -> float:
     few = x.ravel()[:: max(1, x.size // 64)]
     if largest <= LARGEST_WHOLE and is_whole(x):
         return 1.0
-    for unit in range(2, int(high / largest) + 1):
+    most = high / largest
+    for unit in range(2, int(most) + 1):
         if is_whole(few * unit) and is_whole(x * unit):
             return float(unit)
-    return float(2.0 ** np.floor(np.log2(high / largest)))
+    return float(np.floor(most)) if most >= LEAST_INTEGER_UNIT else float(2.0 ** np.floor(np.log2(most)))

@@ -37,7 +37,8 @@ from astrodeploy.quantisation.trial import Bench, Outcome
 
 MEMBRANE_MARGIN = 2.0  # v has room for so many times what was seen; beyond it saturates
 CURRENT_MARGIN = 4.0  # u for so many times: it would wrap
-MESSAGE_MARGIN = 1.0  # a membrane's largest message fills its bits; what is larger saturates
+LEAST_CURRENT_MARGIN = 1.5  # where the threshold would be too coarse with more
+MESSAGE_MARGIN = 1.125  # a membrane's message has room for so many times; beyond it saturates
 LEAST_THRESHOLD = 512  # mantissa of a threshold that deep inhibition may not push below
 STEPS_OF_AN_OCTAVE = 12
 CLIPS = 3  # exponents of a connection that are compared: the one that holds all weights, and smaller ones
@@ -75,12 +76,17 @@ def _ranked(layer: Layer, calibration: Calibration, limits: Limits, unit: float 
     found = []
     for membrane in _membranes(layer, seen, limits, unit):
         scale, error = _exponents(layer, membrane, statistics, response, limits)
-        if error < inf and keeps_laws(layer, scale, limits):
+        if error < inf and _has_thresholds(layer, membrane) and keeps_laws(layer, scale, limits):
             for each in _shifts(layer, scale, seen, unit):
                 found.append((error + _message_error(layer, each, calibration), each))
     if not found:
         return [replace(worst_case(layer, limits), origin="calibration")]
     return [scale for _, scale in sorted(found, key=lambda pair: pair[0])]
+
+
+def _has_thresholds(layer: Layer, membrane: float) -> bool:
+    """Whether no threshold becomes 0."""
+    return not layer.spikes or float(layer.threshold.min()) * membrane / (1 << ALIGNMENT) > 0.5
 
 
 def _message_error(layer: Layer, scale: Scale, calibration: Calibration) -> float:
@@ -115,10 +121,13 @@ def _most(layer: Layer, seen: Seen) -> float:
         _quotient(BIAS_MAX, largest_bias(layer)),
         _quotient(STATE_MAX, float(np.abs(layer.rest).max())),
     ]
-    current = _quotient(1 << (STATE_BITS - 1), CURRENT_MARGIN * seen.current)
+    width = 1 << (STATE_BITS - 1)
+    current = _quotient(width, CURRENT_MARGIN * seen.current)
     if layer.spikes:
         threshold = float(layer.threshold.max())
-        limits[0] = max(limits[0], (LEAST_THRESHOLD << ALIGNMENT) / threshold)
+        fine = (LEAST_THRESHOLD << ALIGNMENT) / threshold
+        limits[0] = max(limits[0], fine)
+        current = max(current, min(fine, _quotient(width, LEAST_CURRENT_MARGIN * seen.current)))
         limits.append((STATE_MAX + 1) / 2 / threshold)
     most = min(*limits, current)
     return most if most < inf else float(1 << (STATE_BITS // 2))

@@ -180,7 +180,9 @@ def _verification(
         )
         return None, 0
     engines = ("oracle", "fast")
-    labels = () if order.labels is None else order.labels  # those that do not fit are told of later
+    labels = order.labels
+    if labels is not None and len(labels) != main.samples:
+        labels = None  # those that do not fit are told of later
     try:
         found = verify(
             order.program,
@@ -188,7 +190,7 @@ def _verification(
             engines,
             carry=order.carry,
             steps=order.steps,
-            labels=None if len(labels) != main.samples else labels[:samples],
+            labels=None if labels is None else labels[:samples],
         )
     except UnsupportedError as error:
         missing["verification"] = str(error)

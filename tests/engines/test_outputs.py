@@ -135,7 +135,7 @@ def test_a_program_with_all_this_is_read_back_whole(program, tmp_path):
     assert fingerprint(again.reference) == fingerprint(program.reference)
     assert again.network.outputs == ("membrane", "spiking")
     assert again.network.readout == "last"
-    assert again.membranes == {"membrane"}
+    assert dict(again.read_states) == {"membrane": "v"}
 
 
 @pytest.mark.parametrize(
