@@ -182,10 +182,13 @@ def test_a_sample_is_checked_for_modules_and_factories(factory):
 
 
 def test_a_network_that_nir_can_not_say_is_not_exported(tmp_path):
-    """Neurons that are driven by their bias alone: NIR has no place for that."""
-    populations = [Population("b", (1,), lif(bias=0.5)), Population("a", (1,), lif())]
-    made = graph(1, populations, [edge("x", "a", [[1.0]]), edge("b", "a", [[1.0]])])
-    with pytest.raises(InputError, match="a.nir was not written: NIR can't say the whole of this network"):
+    """Neurons with and without leak in one layer: NIR has no node for both."""
+    mixed = lif(tau=np.array([0.01, np.inf]))
+    made = graph(1, [Population("a", (2,), mixed)], [edge("x", "a", [[1.0], [2.0]])])
+    with pytest.raises(
+        InputError,
+        match="a.nir was not written: NIR can't say the whole of this network: a has neurons with and",
+    ):
         ad.export(made, tmp_path / "a.nir")
     assert not list(tmp_path.iterdir())
 

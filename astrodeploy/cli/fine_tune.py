@@ -32,7 +32,8 @@ def fine_tune(
     ] = 3e-3,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Samples a step of the optimiser.")] = 64,
     held_back: Annotated[
-        float, typer.Option("--held-back", help="Share of the data that chooses the best epoch.")
+        float,
+        typer.Option("--held-back", help="Share of the data that chooses the epoch; 0: the last is kept."),
     ] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the split and the order of the data.")] = 0,
     calibrate: Annotated[
@@ -103,8 +104,14 @@ def _show(tuning: "Tuning", target: str, calibrate: Path | None) -> None:
         )
         for epoch in tuning.epochs
     ]
-    title = f"fine-tuning for {target}; loss and accuracy are the Program's, on {tuning.held_back} samples held back"
+    which = f"{tuning.held_back} samples held back" if tuning.held_back else "training samples"
+    title = f"fine-tuning for {target}; loss and accuracy are the Program's, on {which}"
     screen.table(title, ["epoch", ">training loss", ">loss", ">accuracy", ""], rows)
+    if tuning.kept.number == 0:
+        screen.say(
+            "no epoch was better than the network as it came: where it was trained on these data before, it knows "
+            "those held back too, so give new ones, or keep the last epoch with --held-back 0"
+        )
     for note in tuning.notes:
         screen.say(note)
     options = f" --calibrate {calibrate}" if calibrate else ""

@@ -26,8 +26,11 @@ class Samples:
         return Samples(self.x[rows], self.y[rows])
 
     def split(self, share: float, rng: np.random.Generator) -> tuple["Samples", "Samples"]:
-        """The samples to train on, and a share, at least one, that is held back; both keep their order."""
-        count = min(len(self) - 1, max(1, round(share * len(self))))
+        """The samples to train on, and a share that is held back; both keep their order.
+
+        Either has at least one sample, but for a share of 0.
+        """
+        count = min(len(self) - 1, max(1, round(share * len(self)))) if share else 0
         held = np.sort(rng.permutation(len(self))[:count])
         return self[np.setdiff1d(np.arange(len(self)), held)], self[held]
 

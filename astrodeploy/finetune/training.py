@@ -28,6 +28,7 @@ from astrodeploy.program import Program
 from astrodeploy.quantisation.scales import Limits
 
 AT_ONCE = 250  # samples that the fast engine runs at once
+CHECKS = 500  # training samples that check an epoch where none are held back
 SHARPNESS = 2.0 ** np.arange(-10, 21)  # factors of the read-out that are tried for the loss
 GRADIENT_MOST = 1.0  # norm to which the gradient is clipped, weights in units of their root mean square
 
@@ -60,15 +61,18 @@ class Settings:
             raise InputError(f"epochs and batch must be at least 1, not {self.epochs} and {self.batch}")
         if not (np.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InputError(f"the learning rate must be a positive number, not {self.learning_rate}")
-        if not 0 < self.held_back < 1:
-            raise InputError(f"the share of samples held back must lie between 0 and 1, not {self.held_back}")
+        if not 0 <= self.held_back < 1:
+            raise InputError(
+                f"the share of samples held back must be at least 0 and below 1, not {self.held_back}"
+            )
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch gave; accuracy and loss are the Program's, on the samples held back.
+    """What an epoch gave; accuracy and loss are the Program's, on the samples that check it.
 
-    Epoch 0 is the network as it came, with no training loss (0).
+    These are the ones held back; without any, some of those that are trained on. Epoch 0 is the network
+    as it came, with no training loss (0).
     """
 
     number: int
@@ -88,7 +92,7 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Tuning:
-    """The tuned network, all epochs, the one that was kept, and how many samples chose it."""
+    """The tuned network, all epochs, the one that was kept, and how many samples held back chose it."""
 
     graph: Graph
     epochs: tuple[Epoch, ...]
@@ -160,11 +164,15 @@ class _Tuner:
         self.optimiser = torch.optim.Adam(self.trained.parameters(), settings.learning_rate)
         steps = settings.epochs * self.batches
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, steps)
+        self.checks = held if len(held) else training[np.linspace(0, len(training) - 1, CHECKS).astype(int)]
         self.sharpness = 1.0
         self.done = 0
 
     def run(self, notes: tuple[str, ...]) -> Tuning:
-        """Train, and keep the epoch that recognises most of what is held back; of equals, the least loss."""
+        """Train, and keep the epoch that recognises most of what is held back; of equals, the least loss.
+
+        Without samples held back the last is kept.
+        """
         notes += self._left_out()
         epochs = [self._checked(0, 0.0)]
         kept, graph = epochs[0], self.program.reference
@@ -174,7 +182,8 @@ class _Tuner:
             self.program = compile(tuned, self.settings.target, calibrate=self.settings.calibrate)
             epochs.append(self._checked(number, loss))
             self.watch(Progress(self.done, self.settings.epochs * self.batches, epochs[-1]))
-            if (epochs[-1].accuracy, -epochs[-1].loss) > (kept.accuracy, -kept.loss):
+            better = (epochs[-1].accuracy, -epochs[-1].loss) > (kept.accuracy, -kept.loss)
+            if better or not len(self.held):
                 kept, graph = epochs[-1], tuned
         return Tuning(graph, tuple(epochs), kept, len(self.held), notes)
 
@@ -211,13 +220,13 @@ class _Tuner:
         return float(loss.detach())
 
     def _checked(self, number: int, training_loss: float) -> Epoch:
-        """What the Program makes of the samples held back; they also say how sharp the softmax is to be."""
-        outputs = np.concatenate(
-            [_outputs(self.program, self.held[i : i + AT_ONCE].x) for i in range(0, len(self.held), AT_ONCE)]
-        )
-        self.sharpness = _sharpness(outputs, self.held.y)
-        accuracy = float(np.mean(outputs.argmax(1) == self.held.y))
-        return Epoch(number, training_loss, accuracy, _loss(outputs * self.sharpness, self.held.y))
+        """What the Program makes of samples; they also say how sharp the softmax of the loss is to be."""
+        samples = self.checks
+        parts = [samples[i : i + AT_ONCE] for i in range(0, len(samples), AT_ONCE)]
+        outputs = np.concatenate([_outputs(self.program, part.x) for part in parts])
+        self.sharpness = _sharpness(outputs, samples.y)
+        accuracy = float(np.mean(outputs.argmax(1) == samples.y))
+        return Epoch(number, training_loss, accuracy, _loss(outputs * self.sharpness, samples.y))
 
 
 def _simulated(simulation: Simulation, program: Program, x: Any) -> Tensor:

@@ -22,6 +22,7 @@ from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.passes.quantise_astrocytes import quantised_astrocytes
 from astrodeploy.passes.quantise_sigma_delta import MESSAGE as SIGMA_DELTA_MESSAGE
 from astrodeploy.passes.quantise_sigma_delta import quantised_sigma_delta
+from astrodeploy.quantisation.balance import balanced
 from astrodeploy.quantisation.choose import MESSAGE_MARGIN, chosen
 from astrodeploy.quantisation.grid import on_grid
 from astrodeploy.quantisation.layer import Layer, layer_of, sent_by
@@ -109,7 +110,8 @@ def _neurons(draft: Draft, layer: Layer, unit: float | None) -> Part:
     if unit is None and (scale := on_grid(layer, limits)) is not None:
         return rounded(layer, scale, limits)
     if draft.calibration is None or layer.gains is not None or not layer.synapses:
-        return rounded(layer, worst_case(layer, limits), limits)
+        scale = worst_case(layer, limits)
+        return rounded(layer, scale, limits, balanced(layer, scale, limits))
     part, note = chosen(layer, draft.calibration, limits, unit)
     return replace(part, notes=(*part.notes, note))
 

@@ -2,6 +2,7 @@
 
 layer.py     a population's equation with all factors folded
 scales.py    Scale: the choice of a layer; the chip's limits, the worst case, numbers that are whole already
+balance.py   weights whose errors cancel in every neuron's sum, without data
 rounding.py  a layer and its Scale -> integers, and what that changed
 seen.py      what the float network did on calibration data
 trial.py     one layer alone, on integers, fed as in the float network

@@ -38,7 +38,7 @@ from astrodeploy.quantisation.trial import Bench, Outcome
 MEMBRANE_MARGIN = 2.0  # v has room for so many times what was seen; beyond it saturates
 CURRENT_MARGIN = 4.0  # u for so many times: it would wrap
 LEAST_CURRENT_MARGIN = 1.5  # where the threshold would be too coarse with more
-MESSAGE_MARGIN = 1.125  # a membrane's message has room for so many times; beyond it saturates
+MESSAGE_MARGIN = 1.25  # a membrane's message has room for so many times; beyond it saturates
 LEAST_THRESHOLD = 512  # mantissa of a threshold that deep inhibition may not push below
 STEPS_OF_AN_OCTAVE = 12
 CLIPS = 3  # exponents of a connection that are compared: the one that holds all weights, and smaller ones
@@ -154,7 +154,7 @@ def _least(each: Synapses, membrane: float, limits: Limits) -> int:
 
 
 def _shifts(layer: Layer, scale: Scale, seen: Seen, unit: float | None) -> Iterator[Scale]:
-    """What a message may mean: the largest fills its bits, or is held at their end."""
+    """What a message may mean: its bits have room for the largest, or for the usual ones only."""
     if not layer.sends_membrane:
         yield scale
         return
@@ -162,11 +162,9 @@ def _shifts(layer: Layer, scale: Scale, seen: Seen, unit: float | None) -> Itera
     if unit is not None:
         yield replace(scale, shift=round(log2(unit * scale.membrane)), centred=True)
         return
-    largest = MESSAGE_MARGIN * seen.message * scale.membrane
-    shift = ceil(log2(max(largest / (high + 0.5), 1.0)))
-    for each in (shift, shift - 1):
-        if each >= 0:
-            yield replace(scale, shift=each, centred=each > 0)
+    needed = (MESSAGE_MARGIN * each * scale.membrane / (high + 0.5) for each in (seen.message, seen.usual))
+    for shift in dict.fromkeys(ceil(log2(max(each, 1.0))) for each in needed):
+        yield replace(scale, shift=shift, centred=shift > 0)
 
 
 def _exponents(

@@ -13,6 +13,7 @@ from astrodeploy.ir.nodes import Membrane
 
 NEURON_STEPS = 20_000_000  # of all samples together: some seconds, and some hundred megabytes
 MOST_SAMPLES = 128
+MESSAGES = 1_000_000  # that a layer's usual ones are found among
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Seen:
     membrane  of v above the reset value, before any reset
     current   of u, all that the synapses add to v in a step
     message   of what it sent
+    usual     of all but one in a thousand of its messages that are not zero
     """
 
     membrane: float
     current: float
     message: float
+    usual: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,13 @@ def _seen(graph: Graph, population: Population, recording: Recording) -> Seen:
     name = population.name
     u = recording.states[name, "u"]
     v = _before_reset(graph, population, recording.states[name, "v"], u)
-    return Seen(_largest(v), _largest(u), _largest(recording.spikes[name]))
+    sent = recording.spikes[name]
+    return Seen(_largest(v), _largest(u), _largest(sent), _usual(sent))
+
+
+def _usual(sent: Array) -> float:
+    few = np.abs(sent.ravel()[:: max(1, sent.size // MESSAGES)])
+    return float(np.quantile(few[few > 0], 0.999)) if np.any(few) else 0.0
 
 
 def _largest(values: Array) -> float:

@@ -20,6 +20,7 @@ from astrodeploy.paired import paired
 
 NETWORKS, TARGETS = ("convolutional", "recurrent"), ("loihi2", "loihi1")
 AT_ONCE = 250  # digits that are run at once
+BATCH = 128  # of fine-tuning
 CALIBRATION = 500  # training digits that scales are chosen from
 
 
@@ -32,7 +33,9 @@ def right(program: astrodeploy.Program, x: np.ndarray, y: np.ndarray, engine: st
 def tuned(folder: Path, name: str, target: str, options: argparse.Namespace) -> Path:
     """Fine-tune a network for a chip, on the training digits alone; the file that is written."""
     train = np.load(folder / f"{name}_train.npz")
-    settings = Settings(target, options.epochs, learning_rate=options.learning_rate, seed=options.seed)
+    settings = Settings(
+        target, options.epochs, BATCH, options.learning_rate, held_back=0.0, seed=options.seed
+    )
     with Progress() as bar:
         task = bar.add_task(f"{name} for {target}")
         watch = lambda p: bar.update(task, completed=p.done, total=p.total)  # noqa: E731
@@ -75,7 +78,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("build/digits"))
     parser.add_argument("--network", action="append", choices=NETWORKS)
     parser.add_argument("--target", action="append", choices=TARGETS)
-    parser.add_argument("--epochs", type=int, default=4, help="of fine-tuning")
+    parser.add_argument("--epochs", type=int, default=3, help="of fine-tuning")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="of fine-tuning")
     parser.add_argument("--seed", type=int, default=0, help="of fine-tuning")
     options = parser.parse_args()

