@@ -112,11 +112,11 @@ def test_which_kinds_have_room():
 def test_values_beyond_the_room_fall_back(monkeypatch):
     rng = np.random.default_rng(4)
     node = lif(tau=np.inf, r=1 / DT, v_threshold=1e3)
-    program = compiled(graph(2, [Population("a", (2,), node)], [edge("x", "a", np.full((2, 2), -3.0))]))
+    program = compiled(graph(2, [Population("a", (2,), node)], [edge("x", "a", np.full((2, 2), -900.7))]))
     each = job(program, rng.random((1, 200, 2)) < 0.9)
     python = idealised._run(each, object, lambda name: idealised.UNBOUNDED)
-    monkeypatch.setattr(idealised, "ROOM_BITS", -8)
+    monkeypatch.setattr(idealised, "ROOM_BITS", 0)
     with pytest.raises(idealised._OutOfRoomError):
-        idealised._run(each, np.int64, lambda name: idealised.UNBOUNDED, -8)
+        idealised._run(each, np.int64, lambda name: idealised.UNBOUNDED, 0)
     found = idealised.over_the_integers(each)
     assert all(np.array_equal(found.states[k], python.states[k]) for k in python.states)

@@ -175,9 +175,10 @@ def verify(
     from astrodeploy.compare import verify
     from astrodeploy.frontends.stimulus import count
 
-    program, (x, _) = _load(program_path), _stimulus(input_, samples)
+    program, (x, y) = _load(program_path), _stimulus(input_, samples)
+    kept = tuple(carry or ())
     with screen.err.status(f"running {count(x)} samples on {engines}"):
-        verification = verify(program, x, _names(engines), carry=tuple(carry or ()), steps=steps)
+        verification = verify(program, x, _names(engines), carry=kept, steps=steps, labels=y)
     if as_json:
         screen.print_json(verification.to_dict())
     else:

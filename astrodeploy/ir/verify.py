@@ -1,5 +1,7 @@
 """The laws that every Graph keeps; checked after loading and between passes."""
 
+from typing import Any
+
 import numpy as np
 
 from astrodeploy.compartments.kind import Range
@@ -267,8 +269,19 @@ def arrival_range(graph: Graph, connection: Connection) -> Range:
     )
 
 
-def shifted(value: int, exponent: int) -> int:
-    """value * 2**exponent, floor."""
+def arrivals(graph: Graph, name: str, port: str) -> Range:
+    """The least and most that all connections together can bring to a neuron's port in a step."""
+    low = high = np.zeros(1, np.int64)
+    for c in graph.into(name):
+        if c.port == port:
+            message = message_range(graph[c.source])
+            least, most = c.wiring.bounds(message.low, message.high)
+            low, high = low + shifted(least, c.exponent), high + shifted(most, c.exponent)
+    return Range(int(low.min()), int(high.max()))
+
+
+def shifted(value: Any, exponent: int) -> Any:
+    """value * 2**exponent, floor; of an integer or an array of them."""
     return value << exponent if exponent >= 0 else value >> -exponent
 
 
@@ -278,8 +291,7 @@ def _arrivals(graph: Graph) -> list[str]:
         if not isinstance(population.node, Compartments):
             continue
         for port, declared in population.node.kind.inputs.items():
-            ranges = [arrival_range(graph, c) for c in graph.into(population.name) if c.port == port]
-            total = Range(sum(r.low for r in ranges), sum(r.high for r in ranges))
+            total = arrivals(graph, population.name, port)
             if not declared.range.contains(total):
                 findings.append(
                     f"{population.name}.{port} may receive {total} in one step, "

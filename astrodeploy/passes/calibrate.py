@@ -6,7 +6,6 @@ at which they all are whole, or the largest that 8 bits have room for.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -47,22 +46,6 @@ class Calibrate:
         sent = {p.name: _sent(p, given[p.name][rows]) for p in graph.inputs}
         calibration = look(graph, sent, offered)
         return replace(draft, calibration=calibration), (*notes, _note(graph, calibration.samples, offered))
-
-
-def stimulus_of(graph: Graph, data: Any) -> dict[str, Array]:
-    """Calibration data by input: of an array, that of the one input. Raises StimulusError."""
-    if data is None:
-        return {}
-    by_input = data if isinstance(data, Mapping) else {graph.input.name: data}
-    if unknown := sorted(set(by_input) ^ {p.name for p in graph.inputs}):
-        raise StimulusError(
-            f"the calibration data are for {', '.join(map(str, by_input))}, the inputs are "
-            f"{', '.join(p.name for p in graph.inputs)}: {', '.join(map(str, unknown))} is not in both"
-        )
-    try:
-        return {name: np.asarray(each) for name, each in by_input.items()}
-    except ValueError as error:
-        raise StimulusError(f"the calibration data are no array: {error}") from error
 
 
 def _note(graph: Graph, samples: int, offered: int) -> Note:

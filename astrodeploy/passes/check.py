@@ -11,7 +11,7 @@ from astrodeploy.compartments import KINDS, Range
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.nodes import Array, IntArray
-from astrodeploy.ir.verify import arrival_range, message_range
+from astrodeploy.ir.verify import arrivals, message_range
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.passes.recount import recount
 from astrodeploy.program import Core, Note
@@ -171,10 +171,8 @@ def accumulators_hold_all_arrivals(draft: Draft) -> Findings:
         return
     for population, node in _neurons(draft.graph):
         for port in node.kind.inputs:
-            ranges = [
-                arrival_range(draft.graph, c) for c in draft.graph.into(population.name) if c.port == port
-            ]
-            low, high = (sum(r.low for r in ranges) << ALIGNMENT), (sum(r.high for r in ranges) << ALIGNMENT)
+            total = arrivals(draft.graph, population.name, port)
+            low, high = total.low << ALIGNMENT, total.high << ALIGNMENT
             if not Range(-limit, limit).contains(Range(low, high)):
                 yield (
                     f"{population.name}.{port} may receive {low}..{high} in one step (after the shift by "

@@ -18,6 +18,7 @@ from astrodeploy.arithmetic import ALIGNMENT, STATE_BITS, STATE_MAX
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.numbers import BIAS_MAX
 from astrodeploy.program import Note
+from astrodeploy.quantisation.balance import balanced
 from astrodeploy.quantisation.compensate import Compensation
 from astrodeploy.quantisation.harm import Response, Statistics, harm
 from astrodeploy.quantisation.layer import Layer, Synapses
@@ -40,11 +41,12 @@ CURRENT_MARGIN = 4.0  # u for so many times: it would wrap
 LEAST_CURRENT_MARGIN = 1.5  # where the threshold would be too coarse with more
 MESSAGE_MARGIN = 1.25  # a membrane's message has room for so many times; beyond it saturates
 LEAST_THRESHOLD = 512  # mantissa of a threshold that deep inhibition may not push below
+MOST_BEYOND = 0.02  # share of a connection's weights that may be held at the integers' end
 STEPS_OF_AN_OCTAVE = 12
 CLIPS = 3  # exponents of a connection that are compared: the one that holds all weights, and smaller ones
 MESSAGES = 100_000  # that a membrane's bits are chosen from
 FIRST = 4
-TRIALS = (12, 64)  # of a layer, as many as WORK allows
+TRIALS = (8, 64)  # of a layer, as many as WORK allows
 WORK = 60_000_000  # neuron-steps of all of them; a product of the compensation is WORTH as much of one
 WORTH = 1 / 150
 COARSE = 2.0**-9  # relative rounding error of a decay or threshold from which on its neighbours are tried
@@ -153,6 +155,18 @@ def _least(each: Synapses, membrane: float, limits: Limits) -> int:
     return least_exponent(largest * membrane / (1 << ALIGNMENT), limits.weight)
 
 
+def _fitting(each: Synapses, membrane: float, limits: Limits) -> list[int]:
+    """The least exponent that holds all weights, and smaller ones beyond which only a few lie."""
+    least = _least(each, membrane, limits)
+    units = np.abs(each.weights.values) * (membrane / (1 << ALIGNMENT))
+    found = []
+    for exponent in range(least, least - CLIPS, -1):
+        beyond = np.count_nonzero(units > (limits.weight.high + 0.5) * 2.0**exponent)
+        if EXPONENTS.low <= exponent <= EXPONENTS.high and beyond <= MOST_BEYOND * units.size:
+            found.append(exponent)
+    return found
+
+
 def _shifts(layer: Layer, scale: Scale, seen: Seen, unit: float | None) -> Iterator[Scale]:
     """What a message may mean: its bits have room for the largest, or for the usual ones only."""
     if not layer.sends_membrane:
@@ -174,8 +188,7 @@ def _exponents(
     exponents: dict[str, int] = {}
     total = 0.0
     for each, known in zip(layer.synapses, statistics, strict=True):
-        least = _least(each, membrane, limits)
-        tried = [e for e in range(least, least - CLIPS, -1) if EXPONENTS.low <= e <= EXPONENTS.high]
+        tried = _fitting(each, membrane, limits)
         errors = [harm(each, membrane, e, known, response, limits) for e in tried]
         if not errors:
             return Scale(membrane, exponents), inf
@@ -204,7 +217,7 @@ def _search(
     """The best of the first few, and from there on every change of one number that makes it better."""
 
     def tried(scale: Scale) -> _Tried:
-        weights = compensation.weights(scale, limits)
+        weights = {**(balanced(layer, scale, limits) or {}), **compensation.weights(scale, limits)}
         legal = keeps_laws(layer, scale, limits, weights)
         part = rounded(layer, scale, limits, weights if legal else None)
         return _Tried(part, bench.outcome(part))
@@ -234,10 +247,8 @@ def _moves(layer: Layer, scale: Scale, limits: Limits) -> Iterator[Scale]:
     """Scales that differ in one number: an exponent, the direction of a rounding, the membrane's scale."""
     for each in layer.synapses:
         exponent = scale.exponents[each.name]
-        least = _least(each, scale.membrane, limits)
-        for other in (exponent - 1, exponent + 1):
-            if max(EXPONENTS.low, least - CLIPS) < other <= least and other <= EXPONENTS.high:
-                yield replace(scale, exponents={**scale.exponents, each.name: other})
+        for other in sorted({exponent - 1, exponent + 1} & set(_fitting(each, scale.membrane, limits))):
+            yield replace(scale, exponents={**scale.exponents, each.name: other})
     for key, exact in _coarse(layer, scale):
         for direction in ("down", "up"):
             if key == "dv" or np.all(np.floor(exact) > 0):

@@ -21,7 +21,7 @@ from astrodeploy.quantisation.scales import Limits, Scale, integers
 from astrodeploy.quantisation.seen import Calibration
 
 ROUNDS = 3
-WORK = 1_500_000_000  # products of a round: a larger layer is rounded to the nearest
+WORK = 700_000_000  # products of a round: in a larger layer only every neuron's sum is kept (`balance`)
 MOMENTS = 4_000_000  # values of the sources that correlations are taken from
 TRUST = 0.03  # of a source's own power, added to it: data of other samples correlate a little differently
 
@@ -40,7 +40,7 @@ class _Block:
 
 @dataclass(frozen=True, eq=False)
 class Compensation:
-    """A layer's blocks; connections that are in none are rounded to the nearest."""
+    """A layer's blocks; what is in none is rounded in another way."""
 
     blocks: tuple[_Block, ...]
 

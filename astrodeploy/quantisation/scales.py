@@ -73,7 +73,7 @@ def keeps_laws(
     layer: Layer, scale: Scale, limits: Limits, weights: Mapping[str, FloatArray] | None = None
 ) -> bool:
     """Whether all that can arrive in a step fits, whatever the sources send; `weights` as in `rounded`."""
-    low = high = 0
+    low = high = np.zeros(1)
     weights = weights or {}
     for each in layer.synapses:
         exponent = scale.exponents[each.name]
@@ -81,9 +81,8 @@ def keeps_laws(
         if values is None:
             values = integers(each.weights.values, scale.membrane, exponent, limits.weight)
         least, most = each.weights.with_values(values).bounds(each.messages.low, each.messages.high)
-        low += floor(least.min(initial=0) * 2.0**exponent)
-        high += floor(most.max(initial=0) * 2.0**exponent)
-    return max(-low, high) << ALIGNMENT <= limits.accumulator
+        low, high = low + np.floor(least * 2.0**exponent), high + np.floor(most * 2.0**exponent)
+    return float(np.maximum(-low, high).max()) * (1 << ALIGNMENT) <= limits.accumulator
 
 
 def least_exponent(largest: float, allowed: Range) -> int:

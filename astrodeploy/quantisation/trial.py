@@ -16,7 +16,7 @@ from astrodeploy.quantisation.rounding import Part
 from astrodeploy.quantisation.seen import Calibration
 
 VALUES = 1_500_000  # neurons x steps x samples of one trial
-OPERATIONS = 100_000_000  # synapses x steps x samples of one trial
+OPERATIONS = 400_000_000  # synapses x steps x samples of one trial
 
 
 @dataclass(frozen=True)

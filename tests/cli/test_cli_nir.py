@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import nir
 import numpy as np
@@ -81,10 +80,7 @@ def test_inspect_shows_everything_of_a_file_that_is_refused(cli, path):
     facts = json.loads(out)
     assert code == 2
     assert [f["severity"] for f in facts["findings"]].count("error") == 3
-    assert (
-        facts["nodes"][1] == {"name": "n0", "type": "Linear", "fields": {"weight": "1[4x6]"}}
-        or facts["nodes"]
-    )
+    assert {"name": "n0", "type": "Linear", "fields": {"weight": "1[4x6]"}} in facts["nodes"]
     assert facts["error"] in err
 
 
@@ -153,4 +149,3 @@ def test_no_traceback_and_no_leftover_process(path):
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert Path(path).is_file()

@@ -76,8 +76,8 @@ def test_what_is_written_runs_in_an_interpreter_of_nir(tmp_path):
     populations = (
         Population("x", (2, 5, 6), Input()),
         Population("a", shape, lif(bias=np.repeat([0.1, 0.0, -0.1], 12).reshape(shape))),
-        Population("b", (7,), cuba(bias=RNG.normal(0, 0.1, 7))),
-        Population("c", (7,), lif(tau=np.inf, r=200.0)),
+        Population("b", (7,), cuba(bias=RNG.uniform(0.1, 1, 7))),
+        Population("c", (7,), lif(tau=np.inf, r=900.0)),
         Population("d", (7,), lif(tau=DT)),
     )
     connections = (

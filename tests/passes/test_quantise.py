@@ -144,7 +144,9 @@ def test_weights_become_a_neighbour_and_all_else_the_nearest(seed):
             assert -8 <= after.exponent <= 7
             exact = before.weight * factors(node)[:, None] * scale / 64
             error = np.abs(after.weight * 2.0**after.exponent - exact)
-            assert error.max() <= 2.0**after.exponent * 1.000001  # a neighbour, where its neuron's sum asks for it
+            assert (
+                error.max() <= 2.0**after.exponent * 1.000001
+            )  # a neighbour, where its neuron's sum asks for it
             assert np.abs(after.weight.astype(int)).max() >= 63 or after.exponent == -8 or not exact.any()
     nearest = lambda exact: np.rint(exact).astype(int).tolist()
     assert integer.parameters["dv"].tolist() == nearest(4096 * DT / node.tau)
