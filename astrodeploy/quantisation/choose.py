@@ -22,7 +22,7 @@ from astrodeploy.quantisation.balance import balanced
 from astrodeploy.quantisation.compensate import Compensation
 from astrodeploy.quantisation.harm import Response, Statistics, harm
 from astrodeploy.quantisation.layer import Layer, Synapses
-from astrodeploy.quantisation.rounding import Part, rounded
+from astrodeploy.quantisation.rounding import Part, has_biases, rounded
 from astrodeploy.quantisation.scales import (
     EXPONENTS,
     Limits,
@@ -79,7 +79,7 @@ def _ranked(layer: Layer, calibration: Calibration, limits: Limits, unit: float 
     for membrane in _membranes(layer, seen, limits, unit):
         scale, error = _exponents(layer, membrane, statistics, response, limits)
         if error < inf and _has_thresholds(layer, membrane) and keeps_laws(layer, scale, limits):
-            for each in _shifts(layer, scale, seen, unit):
+            for each in (s for s in _shifts(layer, scale, seen, unit) if has_biases(layer, s)):
                 found.append((error + _message_error(layer, each, calibration), each))
     if not found:
         return [replace(worst_case(layer, limits), origin="calibration")]
@@ -230,7 +230,7 @@ def _search(
     left = int(np.clip(WORK / cost, *TRIALS)) - len(first)
     moves = _moves(layer, best.scale, limits)
     while left and (scale := next(moves, None)) is not None:
-        if _key(scale) in seen or not keeps_laws(layer, scale, limits):
+        if _key(scale) in seen or not (keeps_laws(layer, scale, limits) and has_biases(layer, scale)):
             continue
         seen.add(_key(scale))
         other, left = tried(scale), left - 1

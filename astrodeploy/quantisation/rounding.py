@@ -12,7 +12,7 @@ from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Compartments, Connection, Population
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import Membrane
-from astrodeploy.ir.numbers import DECAY, Fixed, Rounded, bias_format, initial_states
+from astrodeploy.ir.numbers import BIAS_MAX, DECAY, Fixed, Rounded, bias_format, initial_states
 from astrodeploy.program import Note
 from astrodeploy.quantisation.layer import Layer, Synapses
 from astrodeploy.quantisation.scales import Limits, Scale, integers
@@ -154,6 +154,12 @@ def _towards(scale: Scale, key: str, nearest: Rounded) -> Rounded:
     whole = np.abs(nearest.integers - nearest.exact) <= 1e-6 * np.maximum(1, np.abs(nearest.exact))
     moved = DIRECTIONS[direction](nearest.exact).astype(np.int64)
     return Rounded(np.where(whole, nearest.integers, moved), nearest.exact)
+
+
+def has_biases(layer: Layer, scale: Scale) -> bool:
+    """Whether every bias fits its format."""
+    biases = np.abs([layer.bias + _offset(layer, scale), layer.modulated_bias])
+    return float(biases.max()) * scale.membrane <= BIAS_MAX
 
 
 def _offset(layer: Layer, scale: Scale) -> FloatArray:
