@@ -54,9 +54,7 @@ def _hop(graph: Graph, source: Population, name: str, delay: int) -> tuple[Graph
     if name in graph.layers:
         return graph, graph[name]
     one = np.ones(source.shape)
-    node = LIF(
-        tau=graph.dt * one, r=one, v_leak=0 * one, v_threshold=one / 2, v_reset=0 * one, bias=0 * one
-    )
+    node = LIF(tau=graph.dt * one, r=one, v_leak=0 * one, v_threshold=one / 2, v_reset=0 * one, bias=0 * one)
     relay = Population(name, source.shape, node, source.depth)
     link = Connection(source.name, name, "current", OneToOne(np.ones(source.size)), delay=delay)
     populations, connections = (*graph.populations, relay), (*graph.connections, link)
