@@ -74,6 +74,7 @@ def test_the_recurrent_network_keeps_its_accuracy_on_the_chip(braille, target):
     assert compiled(target).run(x).accuracy(y) >= in_float - 0.015
 
 
+@pytest.mark.timeout(3000)  # all samples on a busy machine
 @pytest.mark.parametrize("samples", [SAMPLES, pytest.param(None, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("target", ["loihi1", "loihi2"])
 def test_lava_runs_the_recurrent_network_as_fast_does(braille, target, samples):
