@@ -3,10 +3,22 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from astrodeploy.arithmetic import OPERATIONS
-from astrodeploy.chip import Cost, Instructions, Number, chip_names, load_chip, operation_count
+from astrodeploy.chip import (
+    Barrier,
+    Board,
+    Cost,
+    Instructions,
+    Number,
+    chip_names,
+    load_chip,
+    operation_count,
+)
 from astrodeploy.compartments import KINDS
 from astrodeploy.errors import ChipError
 from astrodeploy.resources import data_folder
@@ -41,7 +53,7 @@ def test_every_packaged_chip_loads_under_its_name_and_every_number_has_a_source(
     numbers = dict(chip.numbers())
     assert len(numbers) > 30
     assert all(len(each.source) > 5 and each.quality for each in numbers.values())
-    assert {type(each) for each in numbers.values()} <= {Number, Cost, Instructions}
+    assert {type(each) for each in numbers.values()} <= {Number, Cost, Instructions, Barrier}
 
 
 def test_published_limits():
@@ -55,9 +67,34 @@ def test_published_limits():
     assert loihi2.core_limits["compartments"] == 8192
     assert loihi2.core_limits["memory_bits"] == 192 * 1024 * 8
     assert loihi2.limits.output_axons_per_core.quality == "assumed"
-    assert loihi1.costs.energy_per_synaptic_operation_pJ.typical == 23.6
-    assert loihi1.costs.energy_per_synaptic_operation_pJ.quality == "published"
-    assert loihi2.costs.energy_per_synaptic_operation_pJ.quality == "derived"
+    assert loihi1.synapses.words_per_axon.value == 256
+    assert loihi1.configuration_limits == {"threshold_values": 16, "decay_pairs": 32, "synapse_formats": 15}
+    assert loihi2.configuration_limits == {}
+    assert loihi2.limits.program_instructions_per_core.quality == "assumed"
+
+
+def test_published_costs_and_their_models():
+    loihi1, loihi2 = load_chip("loihi1"), load_chip("loihi2")
+    davies, sana = loihi1.cost(), loihi1.cost("sana-fe")
+    assert davies is loihi1.costs["davies-2018"] is not sana
+    assert davies.energy_per_synaptic_operation_dense_pJ.typical == 23.6
+    assert davies.energy_per_synaptic_operation_dense_pJ.quality == "published"
+    assert [sana.energy_per_synaptic_operation_dense_pJ.typical, sana.time_per_spike_ns.typical] == [
+        35.5,
+        30.0,
+    ]
+    assert loihi2.cost().energy_per_synaptic_operation_dense_pJ.quality == "calibrated"
+    with pytest.raises(
+        ChipError, match="loihi1 has no cost model 'mine': choose one of davies-2018, sana-fe"
+    ):
+        loihi1.cost("mine")
+
+
+def test_two_published_accounts_of_synaptic_memory():
+    formulas = load_chip("loihi1").synapses.formulas
+    assert set(formulas) == {"nxtf", "nengo-loihi"}
+    assert formulas["nengo-loihi"].least_skip_bits is None
+    assert formulas["nxtf"].least_skip_bits.value == 2
 
 
 def test_loihi2_maps_every_operation_to_published_instructions():
@@ -79,11 +116,6 @@ def test_a_kind_that_only_borrows_the_name_is_a_program():
     assert load_chip("loihi1").missing_operations(impostor)
 
 
-def test_tiles_are_filled_in_order_row_by_row():
-    chip = load_chip("toy")  # 2 x 2 tiles of 4 cores
-    assert [chip.tile(core) for core in (0, 3, 4, 8, 15)] == [(0, 0), (0, 0), (1, 0), (0, 1), (1, 1)]
-
-
 def test_operation_count_leaves_loads_and_constants_out():
     lif = KINDS["lif"].step
     free = [op for op in lif.operations if op[0] in ("state", "parameter", "input", "constant")]
@@ -97,12 +129,12 @@ def test_a_file_of_ones_own_is_a_target(tmp_path):
 
 
 def test_an_unknown_target_lists_the_known_ones():
-    with pytest.raises(ChipError, match=r"no target 'loihi3': choose one of .*loihi1, loihi2.*toy.*\.toml"):
+    with pytest.raises(ChipError, match=r"no chip 'loihi3': choose one of .*loihi1, loihi2.*toy.*\.toml"):
         load_chip("loihi3")
 
 
 def test_a_path_is_no_name():
-    with pytest.raises(ChipError, match="no target"):
+    with pytest.raises(ChipError, match="no chip"):
         load_chip("../targets/toy")
 
 
@@ -142,18 +174,40 @@ def test_a_file_that_is_no_toml(tmp_path):
         ("cores = { value = 16,", "cores = {", "limits.cores.value", "is missing"),
         ("cores = { value = 16,", 'cores = { unit = "1", value = 16,', "limits.cores.unit", "is not a key"),
         (
-            "energy_per_message_pJ = { low = 1.0,",
-            "energy_per_message_pJ = { low = 9.0,",
-            "costs.energy_per_message_pJ",
+            "energy_per_message_received_pJ = { low = 1.0,",
+            "energy_per_message_received_pJ = { low = 9.0,",
+            "costs.toy.energy_per_message_received_pJ",
             "low <= typical <= high is needed, not 9.0, 2.0, 4.0",
         ),
         (
-            "energy_per_message_pJ = { low = 1.0,",
-            "energy_per_message_pJ = { low = nan,",
-            "costs.energy_per_message_pJ.low",
+            "energy_per_message_received_pJ = { low = 1.0,",
+            "energy_per_message_received_pJ = { low = nan,",
+            "costs.toy.energy_per_message_received_pJ.low",
             "must be a finite number",
         ),
-        ("energy_per_message_pJ", "energy_per_message_nJ", "costs.energy_per_message_pJ", "is missing"),
+        (
+            "energy_per_message_received_pJ",
+            "energy_per_message_received_nJ",
+            "costs.toy.energy_per_message_received_pJ",
+            "is missing",
+        ),
+        (
+            "synapses_per_entry = { value = 60,",
+            "synapses_per_entry = { value = 0,",
+            "synapses.formulas.toy",
+            "synapses_per_entry must be at least 1",
+        ),
+        (
+            "least_skip_bits = { value = 1,",
+            "least_skip_bits = { value = 3,",
+            "synapses.formulas.toy",
+            "1 <= least <= most",
+        ),
+        ("tiles = [1],", "tiles = [1, 2],", "costs.toy.time_per_barrier_ns", "need as many numbers each"),
+        ("tiles = [1],", "tiles = [0],", "costs.toy.time_per_barrier_ns", "tiles must grow from at least 1"),
+        ("tiles = [1],", "tiles = 1,", "costs.toy.time_per_barrier_ns.tiles", "must be a list, not 1"),
+        ("tiles = [1],", "tiles = [],", "costs.toy.time_per_barrier_ns.tiles", "must not be empty"),
+        ("low = [50.0],", "low = [150.0],", "costs.toy.time_per_barrier_ns", "0 <= low <= typical <= high"),
     ],
 )
 def test_a_wrong_entry_is_named_with_its_line(tmp_path, old, new, key, message):
@@ -171,7 +225,10 @@ def test_the_line_is_that_of_the_entry(tmp_path):
 
 def test_more_cores_than_the_mesh_holds(tmp_path):
     path = edited(tmp_path, "cores = { value = 16,", "cores = { value = 17,")
-    with pytest.raises(ChipError, match="17 cores and 16 places in the mesh"):
+    with pytest.raises(
+        ChipError,
+        match=rf"limits \(line {line_of(path, 'cores = ')}\): cores must be 1..16, the places in the mesh, not 17",
+    ):
         load_chip(path)
 
 
@@ -194,8 +251,17 @@ def test_empty_words(tmp_path):
     ("old", "new", "message"),
     [
         ("weight_bits = { value = 8,", "weight_bits = { value = 1,", "weight_bits must be at least 2"),
-        ("index_bits = { value = 4,", "index_bits = { value = 3,", "reaches 8 neurons, and .* is 16"),
-        ("\nadd = ", "\nplus = ", "there is no operation plus; there are add, and"),
+        (
+            "\nindex_bits = { value = 4,",
+            "\nindex_bits = { value = 3,",
+            r"line \d+\): synapses.index_bits = 3 reaches 8 neurons, and .* is 16",
+        ),
+        (
+            "\nadd = ",
+            "\nplus = ",
+            r"execution \(line \d+\): operations.plus: there is no operation plus; there are add, and",
+        ),
+        ('cost_model = "toy"', 'cost_model = "your"', r"line \d+\): cost_model = 'your' is none of .*: toy"),
         ("[execution.operations]", '[execution]\nkinds = ["liff"]\n[execution.operations]', "no kind liff"),
     ],
 )
@@ -216,3 +282,52 @@ def test_an_empty_file_lists_what_it_lacks(tmp_path):
     path.write_text("")
     with pytest.raises(ChipError, match=r"name is missing; .*costs is missing"):
         load_chip(path)
+
+
+def test_a_table_in_quotes_and_a_dotted_key_have_their_line(tmp_path):
+    path = edited(tmp_path, "[costs.toy]", '[costs."my model"]')
+    path.write_text(path.read_text().replace('cost_model = "toy"', 'cost_model = "my model"'))
+    assert load_chip(path).cost().description == "made up"
+    path.write_text(
+        path.read_text().replace("_crossing", "").replace("time_per_spike_ns = {", "time_per_spike_s = {")
+    )
+    line = line_of(path, "time_per_spike_s")
+    with pytest.raises(ChipError, match=rf"costs\.my model\.time_per_spike_s \(line {line}\) is not a key"):
+        load_chip(path)
+    header = line_of(path, '[costs."my')
+    with pytest.raises(ChipError, match=rf"costs\.my model\.time_per_spike_ns \(line {header}\) is missing"):
+        load_chip(path)
+
+
+# ---- barriers ----------------------------------------------------------------------------------------
+
+
+def test_a_barrier_lies_on_straight_lines_and_ends_at_its_ends():
+    barrier = Barrier(
+        tiles=(2, 4, 14),
+        low=(1, 2, 3),
+        typical=(1, 3, 13),
+        high=(5, 5, 50),
+        source="made up",
+        quality="assumed",
+    )
+    assert [barrier.at(tiles)[1] for tiles in (1, 2, 3, 4, 9, 14, 99)] == [1, 1, 2, 3, 8, 13, 13]
+    assert barrier.at(9) == (2.5, 8, 27.5)
+    assert load_chip("loihi1").cost().time_per_barrier_ns.at(32) == (465, 465, 1800)
+
+
+@given(st.integers(1, 40))
+def test_a_barrier_never_leaves_its_range(tiles):
+    for chip in map(load_chip, chip_names()):
+        for model in chip.costs.values():
+            low, typical, high = model.time_per_barrier_ns.at(tiles)
+            assert 0 < low <= typical <= high
+
+
+def test_a_chip_alone_is_a_board_of_one():
+    chip = load_chip("toy")  # 2 x 2 tiles of 4 cores
+    board = Board.of(chip)
+    assert (board.name, board.chips, board.cores, board.neurons) == ("toy", 1, 16, 256)
+    assert board.tiles(np.array([0, 3, 4, 8, 15])).tolist() == [[0, 0, 1, 0, 1], [0, 0, 0, 1, 1]]
+    assert board.power_per_chip() == chip.power
+    assert board.barrier(chip.cost(), 1) == board.barrier(chip.cost(), 5) == chip.cost().time_per_barrier_ns

@@ -1,0 +1,140 @@
+"""What a chip and its cores hold, how synapses lie in memory, and what the neurons can compute."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from astrodeploy.arithmetic import OPERATIONS
+from astrodeploy.chip.numbers import Data, Instructions, Number
+from astrodeploy.compartments import KINDS
+
+
+class Limits(Data):
+    """What a chip and a core hold; None where the chip has no such limit.
+
+    synapse_formats_per_core       different encodings, exponents and widths of synapses
+    program_instructions_per_core  of all neuron programs that a core runs
+    """
+
+    cores: Number
+    tiles_x: Number
+    tiles_y: Number
+    cores_per_tile: Number
+    compartments_per_core: Number
+    synaptic_memory_bits_per_core: Number
+    input_axons_per_core: Number
+    output_axons_per_core: Number
+    memory_bits_per_core: Number | None = None
+    maximal_delay_steps: Number
+    state_bytes_per_neuron: Number | None = None
+    threshold_values_per_core: Number | None = None
+    decay_pairs_per_core: Number | None = None
+    synapse_formats_per_core: Number | None = None
+    program_instructions_per_core: Number | None = None
+
+    @model_validator(mode="after")
+    def _mesh_holds_all_cores(self) -> Self:
+        places = self.tiles_x.value * self.tiles_y.value * self.cores_per_tile.value
+        if not 1 <= self.cores.value <= places:
+            raise ValueError(f"cores must be 1..{places}, the places in the mesh, not {self.cores.value}")
+        return self
+
+
+class Widths(Data):
+    """Widths of what is stored and sent; None where the chip sets no width."""
+
+    weight_bits: Number
+    message_bits: Number
+    weight_exponent_bits: Number | None = None
+    accumulator_bits: Number | None = None
+    threshold_mantissa_bits: Number | None = None
+    decay_bits: Number | None = None
+    bias_mantissa_bits: Number | None = None
+    maximal_bias_exponent: Number | None = None
+
+    @model_validator(mode="after")
+    def _bias_is_whole(self) -> Self:
+        if (self.bias_mantissa_bits is None) != (self.maximal_bias_exponent is None):
+            raise ValueError("bias_mantissa_bits and maximal_bias_exponent need each other")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_have_a_sign_and_a_size(self) -> Self:
+        if self.weight_bits.value < 2:
+            raise ValueError(
+                f"weight_bits must be at least 2, a sign and a bit, not {self.weight_bits.value}"
+            )
+        return self
+
+
+class Formula(Data):
+    """One account of how an axon's synapses lie in memory: entries of a header and a few synapses.
+
+    dense_index_bits  beside the header of a dense entry, where it says which neuron its first synapse is for
+    least_skip_bits, most_skip_bits
+                      beside a synapse of a run-length entry, which says how many neurons it passes over: the
+                      widths that can be chosen from; none where the account knows no such entries
+    """
+
+    entry_header_bits: Number
+    dense_index_bits: Number
+    synapses_per_entry: Number
+    least_skip_bits: Number | None = None
+    most_skip_bits: Number | None = None
+
+    @model_validator(mode="after")
+    def _entries_are_not_empty(self) -> Self:
+        if not self.synapses_per_entry.value:
+            raise ValueError("synapses_per_entry must be at least 1")
+        return self
+
+    @model_validator(mode="after")
+    def _skips_are_a_range(self) -> Self:
+        least, most = self.least_skip_bits, self.most_skip_bits
+        if (least is None) != (most is None) or (least and most and not 1 <= least.value <= most.value):
+            raise ValueError("least_skip_bits and most_skip_bits need each other, 1 <= least <= most")
+        return self
+
+
+class Synapses(Data):
+    """How synapses lie in a core's memory. Of several accounts, legality goes by the dearest.
+
+    words_per_axon         the most that the synapses of one axon may take; None without a limit
+    convolution_axon_bits  what an input axon of shared filters takes beside them; None where the chip
+                           shares none
+    """
+
+    word_bits: Number
+    index_bits: Number
+    delay_bits: Number
+    words_per_axon: Number | None = None
+    convolution_axon_bits: Number | None = None
+    formulas: dict[str, Formula]
+
+    @model_validator(mode="after")
+    def _words_are_not_empty(self) -> Self:
+        if not self.word_bits.value:
+            raise ValueError("word_bits must be at least 1")
+        if not self.formulas:
+            raise ValueError("formulas: at least one table [synapses.formulas.NAME] is needed")
+        return self
+
+
+class Execution(Data):
+    """Which neuron programs the chip executes: fixed kinds by name, and programs of these operations."""
+
+    kinds: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    operations: dict[str, Instructions] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _all_are_known(self) -> Self:
+        for what, given, known in (
+            ("kind", self.kinds, KINDS),
+            ("operation", self.operations, {*OPERATIONS, "table"}),
+        ):
+            if unknown := sorted(set(given) - set(known)):
+                where = "kinds" if what == "kind" else f"operations.{unknown[0]}"
+                raise ValueError(
+                    f"{where}: there is no {what} {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+                )
+        return self
