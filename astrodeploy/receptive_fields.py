@@ -8,6 +8,7 @@ import scipy.sparse
 
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray
 from astrodeploy.ir.wiring import Conv
+from astrodeploy.runs import entries
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -32,6 +33,17 @@ class Axis:
         if (start, stop) not in self.pixels:
             self.pixels[start, stop] = int(np.count_nonzero(self.taps(start, stop).any(1)))
         return self.pixels[start, stop]
+
+    def entries(self, start: int, stop: int, cells: Array, reach: int, most: int) -> IntArray:
+        """Run-length entries in which each input's synapses to the outputs start..stop lie: (inputs,).
+
+        `cells` says which cells of the kernel have a weight, (cells,).
+        """
+        reads = np.where(cells, self.reads[start:stop], -1)
+        outputs, _ = np.nonzero(reads >= 0)
+        inputs = reads[reads >= 0]
+        order = np.lexsort((outputs, inputs))
+        return entries(inputs[order], outputs[order], reach, most, self.inputs)
 
     def matrix(self) -> "scipy.sparse.csr_array":
         """Which output reads which input: (outputs, inputs) of ones."""
@@ -102,6 +114,33 @@ class ReceptiveFields:
         filters[: channels[0]] = filters[channels[1] :] = False
         by_group = filters.reshape(self.conv.groups, -1, *filters.shape[1:]).sum(1)
         return np.asarray(by_group.reshape(-1, *filters.shape[2:]))
+
+    def entries(self, box: Ranges, reach: int, most: int) -> IntArray:
+        """Run-length entries of every source neuron in the box, each within a line of outputs: (sources,)."""
+        last = self.axes[-1]
+        patterns, found = self._lines(box[0])  # a line of the kernel's cells is one of few patterns
+        each = [last.entries(*box[-1], cells, reach, most) for cells in patterns]
+        counts: Array = found @ np.array(each).reshape(len(patterns), last.inputs)
+        if (
+            len(self.axes) > 1
+        ):  # (channels, cells, inputs): through each cell so many lines of outputs read a line
+            counts = np.einsum("yk,ckx->cyx", self.axes[0].taps(*box[1]), counts)
+        return np.asarray(counts.ravel())
+
+    def _lines(self, channels: tuple[int, int]) -> tuple[Array, IntArray]:
+        """Which weights along the last axis are not 0: all patterns, (patterns, cells), and how often they occur.
+
+        The latter in a range of output channels, (input channels, *cells of the other axes, patterns).
+        """
+        filters = self.conv.values != 0
+        patterns, found = np.unique(filters.reshape(-1, filters.shape[-1]), axis=0, return_inverse=True)
+        found = found.reshape(filters.shape[:-1])[slice(*channels)]
+        group = np.arange(*channels) * self.conv.groups // self.outputs[0]
+        read, others = filters.shape[1], prod(filters.shape[2:-1])
+        place = (group[:, None] * read + np.arange(read))[..., None] * others + np.arange(others)
+        where = place.reshape(found.shape) * len(patterns) + found
+        shape = (self.conv.input_shape[0], *filters.shape[2:-1], len(patterns))
+        return patterns, np.bincount(where.ravel(), minlength=prod(shape)).reshape(shape)
 
     def gathered(self, values: FloatArray) -> FloatArray:
         """Values (rows, sources), summed over the receptive field of every output: (rows, targets)."""

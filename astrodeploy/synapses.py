@@ -1,101 +1,97 @@
-"""How a connection's weights lie in a core's memory: which synapses are stored, and in how many bits.
+"""How a connection's weights lie in a core's memory: which synapses are stored, in how many bits, in how many axons.
 
-An axon is a way into one core. Its synapses are stored as entries of a header and up to
-`synapses_per_entry` synapses; n of them take
+    dense        every source neuron's synapses to all neurons of the box, zeros too
+    sparse       those whose weight is not 0, each with the index of its neuron
+    runlength    the same, each with the distance from the one before it
+    convolution  the filters of the box's output channels, once
 
-    dense    entries * (header + index) + n * (weight + delay)    every neuron of the box, zeros too
-    sparse   entries * header + n * (weight + delay + index)      only where the weight is not 0
-
-rounded up to whole words; nothing without synapses. The delay takes bits only where it is longer than
-the one step that every message takes. In both encodings every source neuron has an axon of its own.
-Source: NxTF `optimization.py` (Loihi 1).
-
-    convolution   the filters of the box's output channels, once: a dense list for each input channel, of
-                  (output channels fed) * (cells of the kernel) synapses; and `convolution_axon_bits` for
-                  each input axon, rounded up to whole words
-
-Here an input axon is a pixel, not a neuron: as in NxTF's shared-weight convolution a population axon
-carries all channels of a pixel, and the message says which; the axon's own bits say where the pixel
-lies among the filters and the neurons. A message still leaves its neuron through an output axon of its
-own. The formula is derived from NxTF's account of lists and population axons; no source prints it.
+What each takes stands in `formulas.py`; `store` chooses the one that takes fewest bits. In all but the last,
+every source neuron has an axon of its own into the core; of a convolution every pixel has one.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse
 
 from astrodeploy.chip import Chip
+from astrodeploy.formulas import (
+    dense_bits,
+    least_run_length_bits,
+    pixel_bits,
+    run_length_bits,
+    run_length_formulas,
+    skip_widths,
+    sparse_bits,
+)
 from astrodeploy.ir import Compartments, Connection, Population
 from astrodeploy.ir.arrays import FloatArray, IntArray
 from astrodeploy.ir.wiring import Conv, Dense, Wiring
+from astrodeploy.positions import Positions, Runs
 from astrodeploy.program import Slice
 from astrodeploy.receptive_fields import ReceptiveFields
 
-Encoding = Literal["dense", "sparse", "convolution"]
-PREFERRED: tuple[Encoding, ...] = ("sparse", "convolution", "dense")  # at equal cost: fewer operations first
-
-
-def _whole_words(bits: IntArray, chip: Chip) -> IntArray:
-    word = chip.synapses.word_bits.value
-    return -(-bits // word) * word
-
-
-def _entries(synapses: IntArray, chip: Chip) -> IntArray:
-    return -(-synapses // chip.synapses.synapses_per_entry.value)
-
-
-def _synapse_bits(delay: int, chip: Chip) -> int:
-    return chip.widths.weight_bits.value + (chip.synapses.delay_bits.value if delay > 1 else 0)
-
-
-def dense_bits(synapses: npt.ArrayLike, delay: int, chip: Chip) -> IntArray:
-    """Bits of axons with that many neighbouring synapses each, zero weights among them."""
-    n = np.asarray(synapses, np.int64)
-    head = chip.synapses.entry_header_bits.value + chip.synapses.index_bits.value
-    return _whole_words(_entries(n, chip) * head + n * _synapse_bits(delay, chip), chip)
-
-
-def sparse_bits(synapses: npt.ArrayLike, delay: int, chip: Chip) -> IntArray:
-    """Bits of axons with that many synapses each, every one with the index of its neuron."""
-    n = np.asarray(synapses, np.int64)
-    each = _synapse_bits(delay, chip) + chip.synapses.index_bits.value
-    return _whole_words(_entries(n, chip) * chip.synapses.entry_header_bits.value + n * each, chip)
-
-
-def pixel_bits(pixels: int, chip: Chip) -> int:
-    """Bits of the input axons of so many pixels, beside the filters of a convolution."""
-    each, word = chip.synapses.convolution_axon_bits, chip.synapses.word_bits.value
-    assert each is not None, chip.name
-    return -(-pixels * each.value // word) * word
+Encoding = Literal["dense", "sparse", "runlength", "convolution"]
+PREFERRED: tuple[Encoding, ...] = (
+    "sparse",
+    "runlength",
+    "convolution",
+    "dense",
+)  # at equal cost: simple entries
+SAMPLE = 1 << 18  # and few operations first. Of larger patterns, so many synapses decide about run-length
 
 
 class Load(NamedTuple):
-    """What a connection asks of a core for a box of its targets, and how many source neurons send to it."""
+    """What a connection asks of a core for a box of its targets.
+
+    sources  source neurons that send to the box
+    words    of memory that the largest list of synapses takes: the chip may limit an axon's
+    """
 
     bits: int
     input_axons: int
     sources: int
+    words: int
 
 
 @dataclass(frozen=True, eq=False)
 class Stored(ABC):
-    """A connection in the encoding that takes fewest bits.
+    """A connection in one encoding; of those that `store` gives, the one that takes fewest bits.
 
     shape  of the target population
-    costs  bits that every encoding which the chip has would take, if all of it lay on one core
+    costs  bits that the encodings which were weighed would take, if all of it lay on one core
+    given  its positions, where they are known
     """
 
     encoding: ClassVar[Encoding]
     connection: Connection
     shape: tuple[int, ...]
     chip: Chip
-    costs: Mapping[Encoding, int]
+    costs: Mapping[Encoding, int] = field(default_factory=dict)
+    given: Positions | None = field(default=None, repr=False)
+
+    @cached_property
+    def positions(self) -> Positions:
+        """Where its weights are not 0."""
+        return self.given or Positions(self.connection.wiring, self.shape)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the chip has the encoding, and it may be the cheapest, as far as `costs` are known."""
+        return True
+
+    @property
+    def whole(self) -> Slice:
+        """The box of all targets."""
+        return Slice(self.connection.target, tuple((0, n) for n in self.shape))
+
+    def words(self, bits: int) -> int:
+        """Words of memory."""
+        return bits // self.chip.synapses.word_bits.value
 
     @abstractmethod
     def synapses(self, cut: Slice) -> tuple[IntArray, IntArray]:
@@ -103,7 +99,7 @@ class Stored(ABC):
 
     @abstractmethod
     def load(self, cut: Slice) -> Load:
-        """Memory and input axons that a box of targets takes."""
+        """Memory and input axons that a box of targets takes; a larger box never takes less."""
 
     @abstractmethod
     def gathered(self, values: FloatArray) -> FloatArray:
@@ -124,8 +120,8 @@ class DenseStored(Stored):
 
     def load(self, cut: Slice) -> Load:  # noqa: D102
         sources = self.connection.wiring.shape[1]
-        bits = sources * int(dense_bits(cut.size, self.connection.delay, self.chip))
-        return Load(bits, sources, sources)
+        each = int(dense_bits(cut.size, self.connection.delay, self.chip))
+        return Load(sources * each, sources, sources, self.words(each))
 
     def gathered(self, values: FloatArray) -> FloatArray:  # noqa: D102
         return np.asarray(values.sum(1, keepdims=True))
@@ -137,37 +133,81 @@ class SparseStored(Stored):
     encoding: ClassVar[Encoding] = "sparse"
 
     @cached_property
-    def _fields(self) -> ReceptiveFields | None:
-        return _fields(self.connection.wiring, self.shape)
-
-    @cached_property
-    def _rows(self) -> "scipy.sparse.csr_array":
+    def _ones(self) -> "scipy.sparse.csr_array":
         """One where a weight is not 0: (targets, sources)."""
-        return (self.connection.wiring.sparse != 0).astype(np.float32)
+        return (self.positions.rows != 0).astype(np.float32)
 
     def synapses(self, cut: Slice) -> tuple[IntArray, IntArray]:  # noqa: D102
-        counts = self._counts(cut)
+        counts = self.positions.counts(cut)
         sources = np.flatnonzero(counts)
         return sources, counts[sources]
 
-    def _counts(self, cut: Slice) -> IntArray:
-        """Synapses of every source neuron in a box of targets, (sources,)."""
-        wiring = self.connection.wiring
-        if self._fields is not None:
-            return self._fields.nonzero_synapses(cut.ranges)
-        targets = cut.index[0] if len(cut.ranges) == 1 else cut.neurons(self.shape)
-        if isinstance(wiring, Dense):
-            return np.asarray(np.count_nonzero(wiring.values[targets], axis=0))
-        return np.bincount(self._rows[targets].indices, minlength=wiring.shape[1])
-
     def load(self, cut: Slice) -> Load:  # noqa: D102
-        alike = np.bincount(self._counts(cut))  # axons by their number of synapses
+        alike = np.bincount(self.positions.counts(cut))  # axons by their number of synapses
         each = sparse_bits(np.arange(alike.size), self.connection.delay, self.chip)
         axons = int(alike[1:].sum())
-        return Load(int(alike @ each), axons, axons)
+        return Load(int(alike @ each), axons, axons, self.words(int(each[-1])))
 
     def gathered(self, values: FloatArray) -> FloatArray:  # noqa: D102
-        return np.asarray((self._rows @ values.T).T)
+        return np.asarray((self._ones @ values.T).T)
+
+
+class RunLengthStored(SparseStored):
+    """Weights that are not 0, by their distances: `skip_bits` is the width of a distance."""
+
+    encoding: ClassVar[Encoding] = "runlength"
+
+    @property
+    def is_open(self) -> bool:
+        """False where even without a wide gap it would be no cheaper, or where it is not on a sample."""
+        if not skip_widths(self.chip):
+            return False
+        least = int(least_run_length_bits(self._sampled[1], self.connection.delay, self.chip).sum())
+        return self._beats(least) and self._beats(self._on_sample(self.skip_bits))
+
+    def _beats(self, bits: int) -> bool:
+        """Whether it would be chosen if the sampled sources' synapses took so many bits."""
+        _, counts = self._sampled
+        share = counts.size / self.connection.wiring.shape[1]
+        sparse = int(sparse_bits(counts, self.connection.delay, self.chip).sum())
+        return bits < sparse and all(bits <= share * cost for cost in self.costs.values())
+
+    @cached_property
+    def _sampled(self) -> tuple[IntArray, IntArray]:
+        """Source neurons with about SAMPLE synapses in all, spread at random; how many each has."""
+        counts = self.positions.counts(self.whole)
+        share = SAMPLE / max(1, int(counts.sum()))
+        if share >= 1:
+            return np.arange(counts.size), counts
+        size = max(1, int(share * counts.size))
+        sources = np.sort(np.random.default_rng(0).choice(counts.size, size, replace=False))
+        return sources, counts[sources]
+
+    @cached_property
+    def skip_bits(self) -> int:
+        """The width of a distance with which the sampled sources take fewest bits."""
+        return min(skip_widths(self.chip), key=self._on_sample)
+
+    @cached_property
+    def _sampled_runs(self) -> Runs:
+        return self.positions.runs(self.whole, self._sampled[0])
+
+    def _on_sample(self, skip_bits: int) -> int:
+        return int(self._bits(self._sampled[1], self._sampled_runs, skip_bits).sum())
+
+    def _bits(self, counts: IntArray, runs: Runs, skip_bits: int) -> IntArray:
+        """Bits of axons whose numbers of synapses and runs are known."""
+        entries = {
+            name: runs(1 << skip_bits, formula.synapses_per_entry.value)
+            for name, formula in run_length_formulas(self.chip).items()
+        }
+        return run_length_bits(counts, entries, skip_bits, self.connection.delay, self.chip)
+
+    def load(self, cut: Slice) -> Load:  # noqa: D102
+        counts, runs = self.positions.counts(cut), self.positions.runs(cut)
+        used = np.flatnonzero(counts)
+        each = self._bits(counts[used], lambda *entry: runs(*entry)[used], self.skip_bits)
+        return Load(int(each.sum()), used.size, used.size, self.words(int(each.max(initial=0))))
 
 
 class ConvolutionStored(Stored):
@@ -175,57 +215,55 @@ class ConvolutionStored(Stored):
 
     encoding: ClassVar[Encoding] = "convolution"
 
-    @cached_property
+    @property
+    def is_open(self) -> bool:  # noqa: D102
+        return self.chip.synapses.convolution_axon_bits is not None and self.positions.fields is not None
+
+    @property
     def fields(self) -> ReceptiveFields:
         """The arithmetic of its receptive fields."""
-        assert isinstance(self.connection.wiring, Conv), self.connection.name
-        return ReceptiveFields(self.connection.wiring)
+        assert self.positions.fields is not None, self.connection.name
+        return self.positions.fields
 
     def synapses(self, cut: Slice) -> tuple[IntArray, IntArray]:  # noqa: D102
         return self.fields.filter_synapses(cut.ranges)
 
     def load(self, cut: Slice) -> Load:  # noqa: D102
         pixels = self.fields.pixels(cut.ranges)
-        filters, channels = self._filters(cut.ranges[0])
-        return Load(filters + pixel_bits(pixels, self.chip), pixels, pixels * channels)
+        filters, channels, longest = self._filters(cut.ranges[0])
+        return Load(filters + pixel_bits(pixels, self.chip), pixels, pixels * channels, self.words(longest))
 
     @cached_property
-    def _known(self) -> dict[tuple[int, int], tuple[int, int]]:
+    def _known(self) -> dict[tuple[int, int], tuple[int, int, int]]:
         return {}
 
-    def _filters(self, outputs: tuple[int, int]) -> tuple[int, int]:
-        """Bits of the filters of a range of output channels, and the input channels that they read."""
+    def _filters(self, outputs: tuple[int, int]) -> tuple[int, int, int]:
+        """Bits of the filters of a range of output channels, input channels that they read, the longest's bits."""
         if outputs not in self._known:
             lists = self.fields.outputs_of(outputs) * self.fields.cells
-            bits = int(dense_bits(lists, self.connection.delay, self.chip).sum())
-            self._known[outputs] = bits, int(np.count_nonzero(lists))
+            bits = dense_bits(lists, self.connection.delay, self.chip)
+            self._known[outputs] = int(bits.sum()), int(np.count_nonzero(lists)), int(bits.max())
         return self._known[outputs]
 
     def gathered(self, values: FloatArray) -> FloatArray:  # noqa: D102
         return self.fields.gathered(values)
 
 
-ENCODINGS: dict[Encoding, type[Stored]] = {
-    each.encoding: each for each in (DenseStored, SparseStored, ConvolutionStored)
+ENCODINGS: dict[Encoding, type[Stored]] = {  # run-length last: it is weighed only where it may win
+    each.encoding: each for each in (DenseStored, SparseStored, ConvolutionStored, RunLengthStored)
 }
 
 
 def store(connection: Connection, shape: tuple[int, ...], chip: Chip) -> Stored:
     """Choose the cheapest encoding of a connection to a population of that shape."""
-    whole = Slice(connection.target, tuple((0, n) for n in shape))
-    possible: list[Encoding] = ["dense", "sparse"]
-    if chip.synapses.convolution_axon_bits is not None and _fields(connection.wiring, shape) is not None:
-        possible.append("convolution")
-    costs = {each: ENCODINGS[each](connection, shape, chip, {}).load(whole).bits for each in possible}
-    cheapest = min(possible, key=lambda each: (costs[each], PREFERRED.index(each)))
-    return ENCODINGS[cheapest](connection, shape, chip, costs)
-
-
-def _fields(wiring: Wiring, shape: tuple[int, ...]) -> ReceptiveFields | None:
-    """The receptive fields of a convolution whose targets have its own shape."""
-    if isinstance(wiring, Conv) and wiring.output_shape == shape:
-        return ReceptiveFields(wiring)
-    return None
+    costs: dict[Encoding, int] = {}
+    weighed: dict[Encoding, Stored] = {}
+    positions = Positions(connection.wiring, shape)
+    for encoding, kind in ENCODINGS.items():
+        each = kind(connection, shape, chip, costs, positions)
+        if each.is_open:
+            costs[encoding], weighed[encoding] = each.load(each.whole).bits, each
+    return weighed[min(costs, key=lambda encoding: (costs[encoding], PREFERRED.index(encoding)))]
 
 
 def weights(wiring: Wiring) -> int:

@@ -10,16 +10,45 @@ from astrodeploy.ir.wiring import Conv
 from astrodeploy.synapses import neuron_bits
 
 
-def axon_bits(encoding, n, delay, chip):
+def axon_bits(encoding, n, delay, chip, runs=(), skip=0):
+    """Bits of one axon's list of n synapses; of a run-length list the lengths of its runs are given."""
     s, width = chip.synapses, chip.widths.weight_bits.value
     width += s.delay_bits.value if delay > 1 else 0
-    bits = 0
-    while n > 0:
-        part = min(n, s.synapses_per_entry.value)
-        bits += s.entry_header_bits.value + part * width
-        bits += s.index_bits.value * (1 if encoding == "dense" else part)
-        n -= part
-    return ceil(bits / s.word_bits.value) * s.word_bits.value
+    dearest = 0
+    for formula in s.formulas.values():
+        most = formula.synapses_per_entry.value
+        if encoding == "runlength":
+            if formula.least_skip_bits is None:
+                continue
+            entries, head, each = sum(ceil(run / most) for run in runs), s.index_bits.value, width + skip
+        elif encoding == "sparse":
+            entries, head, each = ceil(n / most), 0, width + s.index_bits.value
+        else:
+            entries, head, each = ceil(n / most), formula.dense_index_bits.value, width
+        bits = entries * (formula.entry_header_bits.value + head) + n * each
+        dearest = max(dearest, ceil(bits / s.word_bits.value) * s.word_bits.value)
+    return dearest
+
+
+def runs_of(places, line, reach):
+    """Lengths of the runs of ascending places of which none is more than `reach` from the last, in one line."""
+    lengths = []
+    for i, place in enumerate(places):
+        before = places[i - 1] if i else -1
+        if i and before // line == place // line and place - before <= reach:
+            lengths[-1] += 1
+        else:
+            lengths.append(1)
+    return lengths
+
+
+def skips(chip):
+    known = [f for f in chip.synapses.formulas.values() if f.least_skip_bits]
+    if not known:
+        return []
+    return list(
+        range(max(f.least_skip_bits.value for f in known), min(f.most_skip_bits.value for f in known) + 1)
+    )
 
 
 @cache
@@ -42,10 +71,12 @@ def listed(wiring):
     return found
 
 
-def core_parts(encoding, c, inside, chip):
-    """Sources, memory and input axons of what ends in a set of neurons."""
+def core_parts(encoding, c, box, chip):
+    """Sources, memory and input axons of what ends in a box: its neurons in order, and how long its lines are."""
+    (name, skip), (order, line) = encoding, box
+    inside = {n: i for i, n in enumerate(order)}
     synapses = [each for each in listed(c.wiring) if each[0] in inside]
-    if encoding == "convolution":
+    if name == "convolution":
         pixels = {s % int(np.prod(c.wiring.input_shape[1:])) for _, s, _ in synapses}
         plane = int(np.prod(c.wiring.output_shape[1:]))
         outs = {t // plane for t in inside}
@@ -57,18 +88,35 @@ def core_parts(encoding, c, inside, chip):
         words = ceil(len(pixels) * chip.synapses.convolution_axon_bits.value / chip.synapses.word_bits.value)
         bits = sum(axon_bits("dense", n, c.delay, chip) for n in lists.values())
         return {s for _, s, _ in synapses}, bits + words * chip.synapses.word_bits.value, len(pixels)
-    if encoding == "dense":
-        counts = dict.fromkeys(range(c.wiring.shape[1]), len(inside))
+    places = {}
+    if name == "dense":
+        places = {s: list(range(len(inside))) for s in range(c.wiring.shape[1])}
     else:
-        counts = Counter(s for _, s, w in synapses if w != 0)
-    return set(counts), sum(axon_bits(encoding, n, c.delay, chip) for n in counts.values()), len(counts)
+        for t, s, w in synapses:
+            if w != 0:
+                places.setdefault(s, []).append(inside[t])
+    bits = 0
+    for each in places.values():
+        runs = runs_of(sorted(each), line, 1 << skip) if name == "runlength" else ()
+        bits += axon_bits(name, len(each), c.delay, chip, runs, skip)
+    return set(places), bits, len(places)
 
 
 def cheapest(c, shape, chip):
-    known = ["sparse", "dense"]
+    """The encoding that takes fewest bits on one core, and the width of its skips."""
+    known = [("sparse", 0)]
+    whole = list(range(c.wiring.shape[0])), shape[-1] if len(shape) > 1 else c.wiring.shape[0]
+    bits = lambda e: core_parts(e, c, whole, chip)[1]
+    if skips(chip):
+        known.append(min((("runlength", skip) for skip in skips(chip)), key=bits))
     if isinstance(c.wiring, Conv) and c.wiring.output_shape == shape:
-        known = ["sparse", "convolution", "dense"]
-    return min(known, key=lambda e: core_parts(e, c, set(range(c.wiring.shape[0])), chip)[1])
+        known.append(("convolution", 0))
+    return min([*known, ("dense", 0)], key=bits)
+
+
+def box_of(cut, shape):
+    start, stop = cut.ranges[-1]
+    return neurons(cut, shape), stop - start if len(shape) > 1 else cut.size
 
 
 def neurons(cut, shape):
@@ -88,7 +136,7 @@ def recounted(graph, cores, chip):
         shape = graph[c.target].shape
         encoding = cheapest(c, shape, chip)
         for home, cut in ((k.index, s) for k in cores for s in k.slices if s.population == c.target):
-            sources, bits, axons = core_parts(encoding, c, set(neurons(cut, shape)), chip)
+            sources, bits, axons = core_parts(encoding, c, box_of(cut, shape), chip)
             loads[home].update(synaptic_memory_bits=bits, memory_bits=bits, input_axons=axons)
             for index, held in homes.items():
                 loads[index]["output_axons"] += sum((c.source, s) in held for s in sources)

@@ -17,66 +17,109 @@ import numpy as np
 from astrodeploy.chip import Chip
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir import Graph, Population
-from astrodeploy.ir.arrays import IntArray
+from astrodeploy.ir.arrays import FloatArray, IntArray
+from astrodeploy.legality.configurations import Configurations, configurations
+from astrodeploy.mapping.sums import Sums
+from astrodeploy.mapping.traffic import Traffic
+from astrodeploy.mapping.work import Work
 from astrodeploy.program import Slice
 from astrodeploy.synapses import Stored, neuron_bits, store
 
 GOOD_ENOUGH = 1.05  # times the cores that no way of cutting can do without: the search ends there,
-PATIENCE = 12  # or after as many ways that were no better
+PATIENCE = 6  # or after as many ways that were no better
+WORDS = "words_per_axon"
 Loads = Mapping[str, int]
 Limits = Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
 class FanOut:
-    """Output axons of every neuron of a population (its shape); their sum over a box in constant time."""
+    """Output axons of every neuron of a population, and how often it sends (both of its shape)."""
 
     counts: IntArray
+    rates: FloatArray
 
     @cached_property
-    def _sums(self) -> IntArray:
-        sums = np.pad(self.counts, [(1, 0)] * self.counts.ndim)
-        for axis in range(sums.ndim):
-            sums = sums.cumsum(axis)
-        return np.asarray(sums)
+    def _axons(self) -> Sums:
+        return Sums(self.counts)
 
-    def within(self, cut: Slice) -> int:
+    @cached_property
+    def _messages(self) -> Sums:
+        return Sums(self.counts * self.rates)
+
+    def axons(self, cut: Slice) -> int:
         """Output axons of a box."""
-        total = 0
-        for corner in product((0, 1), repeat=len(cut.ranges)):
-            sign = (-1) ** (len(corner) - sum(corner))
-            total += sign * int(self._sums[tuple(r[c] for r, c in zip(cut.ranges, corner, strict=True))])
-        return total
+        return round(self._axons.within(cut))
+
+    def messages(self, cut: Slice) -> float:
+        """Messages that a box sends in a step."""
+        return self._messages.within(cut)
 
 
 class Network:
-    """The network as loads: what any box of any population asks of a core."""
+    """The network as loads: what any box of any population asks of a core, with the traffic that it has."""
 
-    def __init__(self, graph: Graph, chip: Chip) -> None:
+    def __init__(self, graph: Graph, chip: Chip, traffic: Traffic) -> None:
         self.graph, self.chip = graph, chip
         self.populations = _in_order(graph)
         self.stored = [store(c, graph[c.target].shape, chip) for c in graph.connections]
         self._into = {
             p.name: [s for s in self.stored if s.connection.target == p.name] for p in graph.populations
         }
+        self._alike: dict[str, Configurations] = {}
         self._neuron_bits = {p.name: neuron_bits(p) for p in self.populations}
+        self.work = Work(graph, chip, self._into, traffic)
 
     def into(self, name: str) -> list[Stored]:
         """What ends in a population."""
         return self._into[name]
 
-    def loads(self, cut: Slice, fan_out: FanOut) -> Loads:
-        """What a box asks of its core."""
+    def rates(self, population: Population) -> FloatArray:
+        """How often every neuron sends, in the population's shape."""
+        rates = self.work.traffic.rates[population.name]
+        if rates.strides == (0,):
+            return np.broadcast_to(rates[0], population.shape)
+        return rates.reshape(population.shape)
+
+    def fan_outs(self) -> dict[str, FanOut]:
+        """Of every population, without any target yet."""
+        return {p.name: FanOut(np.zeros(p.shape, np.int64), self.rates(p)) for p in self.graph.populations}
+
+    def loads(self, cut: Slice, fan_out: FanOut, paced: bool = False) -> Loads:
+        """What a box asks of its core; `paced` with the time that it takes of a step."""
         neurons = cut.size
         parts = [each.load(cut) for each in self._into[cut.population]]
         memory = sum(part.bits for part in parts)
+        time = self.work.of(cut, fan_out.messages(cut)) if paced else {}
         return {
             "compartments": neurons,
             "synaptic_memory_bits": memory,
             "input_axons": sum(part.input_axons for part in parts),
-            "output_axons": fan_out.within(cut),
+            "output_axons": fan_out.axons(cut),
             "memory_bits": memory + neurons * self._neuron_bits[cut.population],
+            **time,
+            WORDS: max((part.words for part in parts), default=0),
+            **{name: len(values) for name, values in self.configurations(cut).items()},
         }
+
+    @cached_property
+    def box_limits(self) -> dict[str, int]:
+        """What a core holds of what its boxes don't add up: the longest list of synapses, and different values."""
+        words = self.chip.synapses.words_per_axon
+        return self.chip.configuration_limits | ({} if words is None else {WORDS: words.value})
+
+    def configurations(self, cut: Slice) -> Configurations:
+        """The different values that a box asks for; the same for all boxes where its neurons are alike."""
+        name = cut.population
+        if name not in self._alike:
+            whole = Slice(name, tuple((0, n) for n in self.graph[name].shape))
+            found = self._configurations(whole)
+            alike = all(len(values) <= 1 for key, values in found.items() if key != "synapse_formats")
+            self._alike[name] = found if alike else {}
+        return self._alike[name] or self._configurations(cut)
+
+    def _configurations(self, cut: Slice) -> Configurations:
+        return configurations(self.graph[cut.population], cut, self._into[cut.population], self.chip)
 
 
 def _in_order(graph: Graph) -> tuple[Population, ...]:
@@ -96,10 +139,10 @@ def fits(loads: Loads, room: Limits) -> bool:
     return all(loads[k] <= limit for k, limit in room.items())
 
 
-def largest(box: Slice, room: Limits, loads: Callable[[Slice], Loads]) -> Slice | None:
+def largest(box: Slice, room: Limits, loads: Callable[[Slice], Loads], guess: int = 1) -> Slice | None:
     """The largest beginning of a box that has room, cut by rows; None where not even one row has.
 
-    Found by doubling and bisection, as loads only grow.
+    Found by doubling and bisection from a guess of the rows, as loads only grow.
     """
     axis = 1 if len(box.ranges) > 1 else 0
     start, stop = box.ranges[axis]
@@ -107,9 +150,12 @@ def largest(box: Slice, room: Limits, loads: Callable[[Slice], Loads]) -> Slice 
     def upto(end: int) -> Slice:
         return replace(box, ranges=(*box.ranges[:axis], (start, end), *box.ranges[axis + 1 :]))
 
-    low, high = start, start + 1
-    while high < stop and fits(loads(upto(high)), room):
-        low, high = high, min(stop, start + 2 * (high - start))
+    low, high = start, min(stop, start + guess)
+    while low < high and fits(loads(upto(high)), room):
+        more = 1 if low == start else 2 * (high - low)  # a good guess is hardly ever exceeded
+        low, high = high, min(stop, high + more)
+    if low < high:
+        high -= 1  # it did not fit
     while low < high:
         middle = (low + high + 1) // 2
         if fits(loads(upto(middle)), room):
@@ -126,14 +172,15 @@ class Cutter:
     boxes   by population
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, step_ps: int | None = None) -> None:
         self.network = network
-        self.limits = network.chip.core_limits
+        self.paced = step_ps is not None
+        pace = {} if step_ps is None else network.work.limits(step_ps)
+        self.limits: Limits = {**network.chip.core_limits, **network.box_limits, **pace}
         self.strips: dict[str, list[Slice]] = {}
         self.boxes: dict[str, list[Slice]] = {}
-        none = {p.name: np.zeros(p.shape, np.int64) for p in network.graph.populations}
-        self.fan_outs = {name: FanOut(zeros) for name, zeros in none.items()}
-        self._sent: dict[str, dict[int, IntArray]] = {name: {} for name in none}
+        self.fan_outs = network.fan_outs()
+        self._sent: dict[str, dict[int, IntArray]] = {name: {} for name in self.fan_outs}
 
     def cut(self, population: Population) -> bool:
         """Cut a population with what its targets ask for; False where it was cut so before.
@@ -144,7 +191,8 @@ class Cutter:
         wanted = sum(self._sent[name].values(), np.zeros(population.shape, np.int64))
         if name in self.boxes and np.all(wanted <= self.fan_outs[name].counts):
             return False
-        self.fan_outs[name] = FanOut(np.maximum(wanted, self.fan_outs[name].counts))
+        known = self.fan_outs[name]
+        self.fan_outs[name] = replace(known, counts=np.maximum(wanted, known.counts))
         self.strips[name], self.boxes[name] = self._best(population)
         for i, stored in enumerate(self.network.stored):
             if stored.connection.target == name:
@@ -162,15 +210,16 @@ class Cutter:
     def grow(self, found: Mapping[str, FanOut]) -> bool:
         """Take over larger fan-outs; False where there are none."""
         grown = {
-            name: FanOut(np.maximum(known.counts, found[name].counts))
+            name: replace(known, counts=np.maximum(known.counts, found[name].counts))
             for name, known in self.fan_outs.items()
             if name in self.boxes and np.any(found[name].counts > known.counts)
         }
         self.fan_outs |= grown
         return bool(grown)
 
-    def _loads(self, cut: Slice) -> Loads:
-        return self.network.loads(cut, self.fan_outs[cut.population])
+    def loads(self, cut: Slice) -> Loads:
+        """What a box asks of its core, with the fan-outs as they are known."""
+        return self.network.loads(cut, self.fan_outs[cut.population], self.paced)
 
     def _best(self, population: Population) -> tuple[list[Slice], list[Slice]]:
         """The strips that cost fewest cores, and their boxes."""
@@ -186,7 +235,7 @@ class Cutter:
             most = ceil(cost - sum(map(self._sources, strips))) - 1 if best else whole.size
             if most < max(least, len(strips)):
                 continue
-            boxes = self._by_rows(strips, most)
+            boxes = self._by_rows(strips, most) if self._promising(strips, most) else None
             if boxes is not None and (spent := len(boxes) + sum(map(self._sources, boxes))) < cost:
                 best, cost, fruitless = (strips, boxes), spent, 0
             else:
@@ -194,6 +243,11 @@ class Cutter:
         if best is None:
             raise self._failure(strips)
         return best
+
+    def _promising(self, strips: list[Slice], most: int) -> bool:
+        """Whether a strip in the middle has few enough boxes for all to have no more than `most`."""
+        middle = self._by_rows([strips[len(strips) // 2]], most)
+        return middle is not None and (len(middle) - 1) * len(strips) <= most
 
     def _sources(self, cut: Slice) -> float:
         """The part of a core's output axons that a box's sources need for it; the input's lie on no core."""
@@ -203,20 +257,23 @@ class Cutter:
 
     def _least(self, whole: Slice) -> int:
         """Fewer boxes can't hold a population: cutting it makes no load smaller in all."""
-        loads = self._loads(whole)
+        loads = self.loads(whole)
         return max(-(-loads[k] // max(1, limit)) for k, limit in self.limits.items())
 
     def _by_rows(self, strips: list[Slice], most: int) -> list[Slice] | None:
         """The boxes of strips; None where a row does not fit or there would be too many."""
         boxes: list[Slice] = []
+        rows = 1
         for strip in strips:
             rest: Slice | None = strip
             while rest is not None:
-                box = largest(rest, self.limits, self._loads)
+                box = largest(rest, self.limits, self.loads, rows)
                 if box is None or len(boxes) == most:
                     return None
                 boxes.append(box)
                 rest = beyond(rest, box)
+                if rest is not None:  # the last rows of a strip say little about the next one
+                    rows = _rows(box)
         return boxes
 
     def _failure(self, neurons: list[Slice]) -> DoesNotFit:
@@ -224,7 +281,7 @@ class Cutter:
         for strip in neurons:
             rest: Slice | None = strip
             while rest is not None:
-                box = largest(rest, self.limits, self._loads)
+                box = largest(rest, self.limits, self.loads)
                 if box is None:
                     return self.too_large(rest)
                 rest = beyond(rest, box)
@@ -234,7 +291,7 @@ class Cutter:
         """What a box's first neuron asks of a core, beside the limits."""
         first = replace(box, ranges=tuple((start, start + 1) for start, _ in box.ranges))
         place = [start for start, _ in box.ranges]
-        loads, limits, chip = self._loads(first), self.limits, self.network.chip
+        loads, limits, chip = self.loads(first), self.limits, self.network.chip
         over = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] > limit)
         within = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] <= limit)
         return DoesNotFit(
@@ -242,6 +299,12 @@ class Cutter:
             f"core of {chip.name}: it needs {over} (within the limits: {within or 'nothing'}); give it fewer "
             "inputs or fewer targets, or choose a larger chip"
         )
+
+
+def _rows(cut: Slice) -> int:
+    """The length of a box along the axis by which it is cut last."""
+    start, stop = cut.ranges[1 if len(cut.ranges) > 1 else 0]
+    return stop - start
 
 
 def beyond(box: Slice, cut: Slice) -> Slice | None:

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-from astrodeploy.chip import Chip
+from astrodeploy.chip import Board, Chip
 from astrodeploy.ir import Graph
 from astrodeploy.ir.arrays import Array
+from astrodeploy.mapping.cutting import Network
 from astrodeploy.program import Core, Note
 from astrodeploy.quantisation.scales import Scale
 from astrodeploy.quantisation.seen import Calibration
 
 Notes = tuple[Note, ...]
+Pack = Literal["fastest", "fewest"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +25,26 @@ class Draft:
                  an encoder, (samples, *shape); none without calibration
     calibration  what the float network did on them: set by the pass `calibrate`
     scales       of layers whose Scale is decided before `quantise`; after it, of all that have one
+    pack         "fewest" cores, or the fewest with which a step is "fastest"
+    wired        the network as loads: set by the pass `partition`
     allow_delay  loops that the chip can't close in time take longer instead of being refused
     """
 
     graph: Graph
-    chip: Chip
+    board: Board
     reference: Graph | None = None
     cores: tuple[Core, ...] = ()
     stimulus: Mapping[str, Array] = field(default_factory=dict)
     calibration: Calibration | None = None
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    pack: Pack = "fastest"
     allow_delay: bool = False
+    wired: Network | None = None
+
+    @property
+    def chip(self) -> Chip:
+        """The chip that the board carries."""
+        return self.board.chip
 
 
 class Pass(Protocol):

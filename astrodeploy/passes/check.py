@@ -1,22 +1,15 @@
-"""check: every limit of the chip, each a small function; all violations are told at once."""
+"""check: every limit of the chip, each a small function in `astrodeploy/legality`; all violations at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from astrodeploy.arithmetic import ALIGNMENT
-from astrodeploy.chip import Chip, Instructions, operation_count
-from astrodeploy.compartments import KINDS, Range
+from astrodeploy.chip import Instructions, operation_count
 from astrodeploy.errors import DoesNotFit
-from astrodeploy.ir import Compartments, Graph, Population
-from astrodeploy.ir.nodes import Array, IntArray
-from astrodeploy.ir.verify import arrivals, message_range
+from astrodeploy.legality.configurations import instructions, is_fixed
+from astrodeploy.legality.cores import CORE_RULES, Placed
+from astrodeploy.legality.network import NETWORK_RULES, neurons
 from astrodeploy.passes.base import Draft, Notes
-from astrodeploy.passes.recount import recount
-from astrodeploy.program import Core, Note
-
-Findings = Iterator[str]
+from astrodeploy.program import Note
 
 
 @dataclass(frozen=True)
@@ -27,277 +20,52 @@ class Check:
 
     def apply(self, draft: Draft) -> tuple[Draft, Notes]:
         """The same draft. Raises DoesNotFit with all violations."""
-        findings = [each for rule in RULES for each in rule(draft)]
-        if findings:
-            listed = "".join(f"\n- {each}" for each in findings)
-            count = f"{len(findings)} violation{'s' * (len(findings) != 1)}"
-            raise DoesNotFit(f"the network can't run on {draft.chip.name}, {count}:{listed}")
-        return draft, (*_work_notes(draft.graph), *_assumption_notes(draft))
+        placed = Placed(draft)
+        found = [each for rule in CORE_RULES for each in rule(placed)]
+        if found or network_violations(draft):
+            raise refusal(draft, found)
+        return draft, (*_work_notes(draft), *_assumption_notes(draft))
 
 
-def _neurons(graph: Graph) -> Iterator[tuple[Population, Compartments]]:
-    for population in graph.populations:
-        if not population.is_input:
-            assert isinstance(population.node, Compartments), f"{population.name} is not quantised"
-            yield population, population.node
+def network_violations(draft: Draft) -> list[str]:
+    """What the network breaks wherever its neurons lie: it needs no cores yet."""
+    return [each for rule in NETWORK_RULES for each in rule(draft)]
 
 
-# ---- what the chip executes ------------------------------------------------------------------------
+def refusal(draft: Draft, found: Iterable[str] = ()) -> DoesNotFit:
+    """The answer to a network that can't run: what it breaks wherever it lies, and what else was found."""
+    findings = [*network_violations(draft), *found]
+    listed = "".join(f"\n- {each}" for each in findings)
+    count = f"{len(findings)} violation{'s' * (len(findings) != 1)}"
+    return DoesNotFit(f"the network can't run on {draft.board.name}, {count}:{listed}")
 
 
-def kinds_are_executable(draft: Draft) -> Findings:
-    """The chip executes every population's kind, as a fixed kind or as a program."""
-    chip, execution = draft.chip, draft.chip.execution
-    for population, node in _neurons(draft.graph):
-        missing = chip.missing_operations(node.kind)
-        if not missing:
-            continue
-        able = [f"the kind{'s' * (len(execution.kinds) > 1)} {', '.join(execution.kinds)}"] * bool(
-            execution.kinds
-        )
-        able += [f"programs of {', '.join(sorted(execution.operations))}"] * bool(execution.operations)
-        yield (
-            f"{population.name} is of the kind {node.kind.name}, which needs {', '.join(missing)}; {chip.name} "
-            f"executes {' and '.join(able) or 'nothing'}: {_instead(draft, population)}"
-        )
-
-
-def _instead(draft: Draft, population: Population) -> str:
-    graph = draft.graph
-    modulated = any(graph[c.source].is_astrocyte for c in graph.into(population.name))
-    if (population.is_astrocyte or modulated) and not draft.chip.missing_operations(KINDS["lif"]):
-        return "choose a chip with programmable neurons, or --freeze-astrocytes, which fixes every gain"
-    return "choose a chip with programmable neurons"
-
-
-# ---- widths and delays -----------------------------------------------------------------------------
-
-
-def weights_have_their_width(draft: Draft) -> Findings:
-    """Every weight fits the chip's signed weight."""
-    allowed = Range.signed(draft.chip.widths.weight_bits.value)
-    for c in draft.graph.connections:
-        values = c.wiring.values
-        if values.size and not allowed.contains(Range(int(values.min()), int(values.max()))):
-            yield (
-                f"{c.name} has weights {values.min()}..{values.max()}, {draft.chip.name} holds {allowed}: "
-                "quantise to fewer bits"
-            )
-
-
-def weight_exponents_have_their_width(draft: Draft) -> Findings:
-    """Every connection's exponent fits the chip's signed exponent."""
-    if (bits := draft.chip.widths.weight_exponent_bits) is None:
-        return
-    allowed = Range.signed(bits.value)
-    for c in draft.graph.connections:
-        if not allowed.contains(Range(c.exponent, c.exponent)):
-            yield (
-                f"{c.name} has the weight exponent {c.exponent}, {draft.chip.name} allows {allowed}: "
-                "scale the weights or the target's threshold"
-            )
-
-
-def messages_have_their_width(draft: Draft) -> Findings:
-    """A spike fits everywhere; a graded message needs a payload that holds it."""
-    allowed = draft.chip.widths.message_bits.value
-    for population in (p for p, node in _neurons(draft.graph) if node.kind.outputs):
-        sent = message_range(population)
-        if not Range(0, 1).contains(sent) and sent.bits > allowed:
-            yield (
-                f"{population.name} sends {sent}, which takes {sent.bits} bits, a spike of {draft.chip.name} "
-                f"carries {allowed}: send fewer bits, or choose a chip with graded spikes"
-            )
-
-
-def delays_are_in_range(draft: Draft) -> Findings:
-    """No delay is longer than the chip can hold a message back."""
-    longest = draft.chip.limits.maximal_delay_steps.value
-    for c in draft.graph.connections:
-        if c.delay > longest:
-            yield (
-                f"{c.name} has a delay of {c.delay} steps, {draft.chip.name} allows {longest}: "
-                "shorten it, or relay through another population"
-            )
-
-
-def parameters_have_their_width(draft: Draft) -> Findings:
-    """Threshold mantissas and decay factors fit their fields."""
-    widths = draft.chip.widths
-    fields = {
-        "threshold": widths.threshold_mantissa_bits and Range.unsigned(widths.threshold_mantissa_bits.value),
-        "du": widths.decay_bits and Range(0, 1 << widths.decay_bits.value),
-        "dv": widths.decay_bits and Range(0, 1 << widths.decay_bits.value),
-    }
-    for population, node in _neurons(draft.graph):
-        for name, allowed in fields.items():
-            values = node.parameters.get(name)
-            if allowed and values is not None and not allowed.contains(_span(values)):
-                yield (
-                    f"{population.name}.{name} is {_span(values)}, {draft.chip.name} holds {allowed}: "
-                    "rescale the layer"
-                )
-
-
-def biases_are_mantissa_and_exponent(draft: Draft) -> Findings:
-    """Every bias is a mantissa, shifted left by an exponent, of the chip's widths."""
-    mantissa, exponent = draft.chip.widths.bias_mantissa_bits, draft.chip.widths.maximal_bias_exponent
-    if mantissa is None or exponent is None:
-        return
-    for population, node in _neurons(draft.graph):
-        if "bias" not in node.parameters:
-            continue
-        wrong = np.logical_not(_representable(node.parameters["bias"], mantissa.value, exponent.value))
-        if np.any(wrong):
-            first = int(np.flatnonzero(wrong)[0])
-            yield (
-                f"{population.name}.bias is {node.parameters['bias'][first]} at neuron {first} ({wrong.sum()} such), "
-                f"{draft.chip.name} holds a mantissa of {mantissa.value} bits << 0..{exponent.value}: round the bias"
-            )
-
-
-def _representable(bias: IntArray, mantissa_bits: int, maximal_exponent: int) -> Array:
-    allowed = Range.signed(mantissa_bits)
-    fits = np.zeros(bias.shape, np.bool_)
-    for exponent in range(maximal_exponent + 1):
-        mantissa = bias >> exponent
-        fits |= (mantissa << exponent == bias) & (mantissa >= allowed.low) & (mantissa <= allowed.high)
-    return fits
-
-
-def accumulators_hold_all_arrivals(draft: Draft) -> Findings:
-    """The most that a step can bring to a port, shifted by the alignment, fits the accumulator."""
-    if (limit := draft.chip.accumulator_limit) is None:
-        return
-    for population, node in _neurons(draft.graph):
-        for port in node.kind.inputs:
-            total = arrivals(draft.graph, population.name, port)
-            low, high = total.low << ALIGNMENT, total.high << ALIGNMENT
-            if not Range(-limit, limit).contains(Range(low, high)):
-                yield (
-                    f"{population.name}.{port} may receive {low}..{high} in one step (after the shift by "
-                    f"{ALIGNMENT} bits), {draft.chip.name}'s accumulator holds {-limit}..{limit}: use fewer "
-                    "inputs, smaller weights or a lower weight exponent"
-                )
-
-
-def neurons_have_room_for_their_state(draft: Draft) -> Findings:
-    """A neuron's states fit its part of the state memory."""
-    if (limit := draft.chip.limits.state_bytes_per_neuron) is None:
-        return
-    for population, node in _neurons(draft.graph):
-        needed = -(-node.kind.state_bits // 8)
-        if needed > limit.value:
-            yield (
-                f"{population.name} keeps {needed} bytes of state per neuron, {draft.chip.name} allows "
-                f"{limit.value}: declare narrower states"
-            )
-
-
-# ---- cores -----------------------------------------------------------------------------------------
-
-
-def cores_are_available(draft: Draft) -> Findings:
-    """No more cores are used than the chip has, each once."""
-    available = draft.chip.limits.cores.value
-    indices = [core.index for core in draft.cores]
-    if len(set(indices)) != len(indices) or any(not 0 <= i < available for i in indices):
-        yield (
-            f"the network uses the cores {indices}, {draft.chip.name} has 0..{available - 1}, each once: "
-            "partition it anew"
-        )
-
-
-def every_neuron_has_one_core(draft: Draft) -> Findings:
-    """The cores' boxes hold every neuron exactly once."""
-    for population, _ in _neurons(draft.graph):
-        held = np.zeros(population.shape, np.int64)
-        for cut in (s for core in draft.cores for s in core.slices if s.population == population.name):
-            held[cut.index] += 1
-        if wrong := int(np.count_nonzero(held != 1)):
-            yield f"{wrong} of {population.name}'s {population.size} neurons lie on no core or on several: partition"
-
-
-def core_loads_are_within_limits(draft: Draft) -> Findings:
-    """What lies on each core, counted from the weights themselves, fits, and is what the core says."""
-    counted = recount(draft.graph, draft.chip, draft.cores)
-    for core, loads in zip(draft.cores, counted, strict=True):
-        for name, limit in draft.chip.core_limits.items():
-            if loads[name] > limit:
-                yield (
-                    f"core {core.index} needs {name} {loads[name]}, {draft.chip.name} has {limit} a core: cut it "
-                    "into smaller boxes"
-                )
-            if core.loads.get(name) != loads[name]:
-                yield f"core {core.index} says {name} {core.loads.get(name)}, counted are {loads[name]}: partition anew"
-
-
-def configurations_are_few(draft: Draft) -> Findings:
-    """A core holds few different thresholds and few different pairs of decays."""
-    limits = draft.chip.limits
-    for names, limit in (
-        (("threshold",), limits.threshold_values_per_core),
-        (("du", "dv"), limits.decay_pairs_per_core),
-    ):
-        for core in draft.cores if limit else ():
-            different = len(set(_values(draft.graph, core, names)))
-            if limit and different > limit.value:
-                yield (
-                    f"core {core.index} uses {different} different values of {', '.join(names)}, {draft.chip.name} "
-                    f"holds {limit.value} a core: share them among neurons"
-                )
-
-
-def _values(graph: Graph, core: Core, names: tuple[str, ...]) -> Iterator[tuple[int, ...]]:
-    for cut in core.slices:
-        population = graph[cut.population]
-        if isinstance(node := population.node, Compartments) and set(names) <= set(node.parameters):
-            held = [node.parameters[n].reshape(population.shape)[cut.index].ravel() for n in names]
-            yield from map(tuple, np.unique(np.stack(held), axis=1).T.tolist())
-
-
-RULES: tuple[Callable[[Draft], Findings], ...] = (
-    kinds_are_executable,
-    weights_have_their_width,
-    weight_exponents_have_their_width,
-    messages_have_their_width,
-    delays_are_in_range,
-    parameters_have_their_width,
-    biases_are_mantissa_and_exponent,
-    accumulators_hold_all_arrivals,
-    neurons_have_room_for_their_state,
-    cores_are_available,
-    every_neuron_has_one_core,
-    core_loads_are_within_limits,
-    configurations_are_few,
-)
-
-
-def _span(values: IntArray) -> Range:
-    return Range(int(values.min()), int(values.max()))
-
-
-# ---- notes -----------------------------------------------------------------------------------------
-
-
-def _work_notes(graph: Graph) -> Iterator[Note]:
-    for population, node in _neurons(graph):
+def _work_notes(draft: Draft) -> Iterator[Note]:
+    """Operations of every population's neurons, and what they are in the chip's instructions."""
+    for population, node in neurons(draft.graph):
         step, window = operation_count(node.kind.step), operation_count(node.kind.window)
         slow = f", and {window} more every {node.period} steps" if window else ""
+        program, counted = instructions(node.kind, draft.chip), is_fixed(node.kind, draft.chip)
+        told = "" if counted else f"; a program of {program} instructions"
         yield Note(
             population.name,
-            f"{node.kind.name}: {step} operations per neuron and step{slow}",
-            {"operations_per_step": step, "operations_per_window": window, "period": node.period},
+            f"{node.kind.name}: {step} operations per neuron and step{slow}{told}",
+            {
+                "operations_per_step": step,
+                "operations_per_window": window,
+                "period": node.period,
+                "instructions": program,
+            },
         )
 
 
 def _assumption_notes(draft: Draft) -> Iterator[Note]:
     """The limits and instructions that this network rests on and that nobody has published."""
-    chip: Chip = draft.chip
-    used = {op for _, node in _neurons(draft.graph) for op in node.kind.operations_used}
-    fixed = {f"execution.operations.{op}" for op in set(chip.execution.operations) - used}
+    chip = draft.chip
+    used = {op for _, node in neurons(draft.graph) for op in node.kind.operations_used}
+    unused = {f"execution.operations.{op}" for op in set(chip.execution.operations) - used}
     for key, each in chip.numbers():
-        if each.quality == "assumed" and not key.startswith("costs.") and key not in fixed:
+        if each.quality == "assumed" and not key.startswith(("costs.", "power.")) and key not in unused:
             what = (
                 " ".join(each.instructions) if isinstance(each, Instructions) else getattr(each, "value", "")
             )

@@ -13,9 +13,11 @@ from astrodeploy.passes.check import Check
 from astrodeploy.passes.freeze_astrocytes import FreezeAstrocytes
 from astrodeploy.passes.lower import Lower
 from astrodeploy.passes.partition import Partition
+from astrodeploy.passes.place import Place
 from astrodeploy.passes.quantise import Quantise
 from astrodeploy.passes.relay import Relay
 from astrodeploy.passes.retime import Retime
+from astrodeploy.passes.split import Split
 from astrodeploy.program import PassReport
 
 PASSES: dict[str, Pass] = {
@@ -28,7 +30,9 @@ PASSES: dict[str, Pass] = {
         Calibrate(),
         Relay(),
         Quantise(),
+        Split(),
         Partition(),
+        Place(),
         Check(),
     )
 }

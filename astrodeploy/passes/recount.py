@@ -1,121 +1,147 @@
 """What lies on every core, counted anew from the weights, synapse by synapse: what `check` trusts."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.sparse
 
 from astrodeploy.chip import Chip
-from astrodeploy.ir import Connection, Graph, Population
-from astrodeploy.ir.arrays import Array, IntArray
-from astrodeploy.ir.wiring import Conv
-from astrodeploy.program import Core, Slice
-from astrodeploy.synapses import (
-    Encoding,
+from astrodeploy.formulas import (
     dense_bits,
-    neuron_bits,
     pixel_bits,
+    run_length_bits,
+    run_length_formulas,
     sparse_bits,
-    store,
 )
+from astrodeploy.ir import Graph
+from astrodeploy.ir.arrays import IntArray
+from astrodeploy.ir.wiring import Conv, Dense
+from astrodeploy.program import Core, Slice
+from astrodeploy.synapses import RunLengthStored, Stored, neuron_bits
 
 Counts = list[Counter[str]]  # loads of each core, in the order of the cores
+Boxes = Mapping[str, list[tuple[int, Slice]]]  # of every population, with the positions of their cores
+Synapses = tuple[
+    IntArray, IntArray
+]  # source and place of every synapse; places count from a box's first neuron
 
 
-def recount(graph: Graph, chip: Chip, cores: Sequence[Core]) -> Counts:
-    """The loads of every core."""
+def recount(graph: Graph, chip: Chip, cores: Sequence[Core], into: Mapping[str, Sequence[Stored]]) -> Counts:
+    """The loads of every core, and the words of the largest list of an axon: `words_per_axon`.
+
+    `into` says in which encoding the connections that end in every population are stored.
+    """
     loads: Counts = [Counter() for _ in cores]
-    homes = {p.name: _homes(p, cores) for p in graph.populations}
-    for core, each in zip(cores, loads, strict=True):
+    boxes: defaultdict[str, list[tuple[int, Slice]]] = defaultdict(list)
+    bits = {p.name: neuron_bits(p) for p in graph.populations if not p.is_input}
+    for i, core in enumerate(cores):
         for cut in core.slices:
-            each["compartments"] += cut.size
-            each["memory_bits"] += cut.size * neuron_bits(graph[cut.population])
-    for connection in graph.connections:
-        _count(loads, graph, chip, cores, connection, homes[connection.source])
+            boxes[cut.population].append((i, cut))
+            loads[i]["compartments"] += cut.size
+            loads[i]["memory_bits"] += cut.size * bits[cut.population]
+    for stored in (each for lists in into.values() for each in lists):
+        _count(loads, graph, chip, stored, boxes)
     return loads
 
 
-def _homes(population: Population, cores: Sequence[Core]) -> list[IntArray]:
-    """The neurons of a population on each core."""
-    shape = population.shape
-    return [
-        np.concatenate(
-            [
-                np.zeros(0, np.int64),
-                *(s.neurons(shape) for s in core.slices if s.population == population.name),
-            ]
-        )
-        for core in cores
-    ]
-
-
-def _count(
-    loads: Counts,
-    graph: Graph,
-    chip: Chip,
-    cores: Sequence[Core],
-    connection: Connection,
-    homes: list[IntArray],
-) -> None:
+def _count(loads: Counts, graph: Graph, chip: Chip, stored: Stored, boxes: Boxes) -> None:
     """Add what one connection asks of the cores of its targets and of its sources."""
-    target = graph[connection.target]
-    encoding = store(connection, target.shape, chip).encoding
-    rows = _stored_rows(connection, encoding)
-    for core, mine in zip(cores, loads, strict=True):
-        for cut in (s for s in core.slices if s.population == target.name):
-            kept = _kept(connection, encoding, rows, cut, target.shape)
-            bits, axons = _asked(connection, encoding, cut, kept, chip)
-            mine["synaptic_memory_bits"] += bits
-            mine["memory_bits"] += bits
-            mine["input_axons"] += axons
-            for senders, theirs in zip(homes, loads, strict=True):
-                theirs["output_axons"] += int(np.count_nonzero(kept[senders]))
+    connection, source = stored.connection, graph[stored.connection.source]
+    sent = np.zeros(source.size, np.int64)  # boxes that every source neuron sends to
+    for i, cut in boxes.get(connection.target, ()):
+        bits, axons, words, senders = _asked(stored, cut, chip)
+        sent[senders] += 1
+        loads[i].update(synaptic_memory_bits=bits, memory_bits=bits, input_axons=axons)
+        loads[i]["words_per_axon"] = max(loads[i]["words_per_axon"], words)
+    for i, cut in boxes.get(source.name, ()):
+        loads[i]["output_axons"] += int(sent.reshape(source.shape)[cut.index].sum())
 
 
-def _stored_rows(connection: Connection, encoding: Encoding) -> "scipy.sparse.csr_array | None":
-    """Synapses that are stored, by target; None where every pair has one."""
-    if encoding == "dense":
-        return None
-    rows = connection.wiring.sparse
-    if encoding == "sparse":
-        rows = rows.copy()
-        rows.eliminate_zeros()
-    return rows
+def _asked(stored: Stored, cut: Slice, chip: Chip) -> tuple[int, int, int, IntArray]:
+    """Memory bits and input axons of one box, words of its largest list, and who sends to it."""
+    if stored.encoding == "convolution":
+        return _asked_by_filters(stored, cut, chip)
+    sources, delay = stored.connection.wiring.shape[1], stored.connection.delay
+    if stored.encoding == "dense":
+        senders = np.arange(sources)
+        lists = dense_bits(np.full(sources, cut.size), delay, chip)
+    else:
+        synapses = _listed(stored, cut)
+        every = np.bincount(synapses[0], minlength=sources)
+        senders = np.flatnonzero(every)
+        if isinstance(stored, RunLengthStored):
+            lists = _run_length(stored, senders, synapses, cut, chip)
+        else:
+            lists = sparse_bits(every[senders], delay, chip)
+    word = chip.synapses.word_bits.value
+    return int(lists.sum()), senders.size, int(lists.max(initial=0)) // word, senders
 
 
-def _kept(
-    connection: Connection,
-    encoding: Encoding,
-    rows: "scipy.sparse.csr_array | None",
-    cut: Slice,
-    shape: tuple[int, ...],
+def _listed(stored: Stored, cut: Slice) -> Synapses:
+    """Every synapse of a box whose weight is not 0."""
+    wiring, neurons = stored.connection.wiring, cut.neurons(stored.shape)
+    if isinstance(wiring, Dense):
+        places, sources = np.nonzero(wiring.values[neurons])
+        return sources, places
+    rows = wiring.sparse
+    starts = rows.indptr[neurons]
+    lengths = rows.indptr[neurons + 1] - starts
+    places = np.repeat(np.arange(neurons.size), lengths)
+    first = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+    at = first + np.arange(places.size)
+    kept = rows.data[at] != 0
+    return rows.indices[at][kept], places[kept]
+
+
+def _run_length(
+    stored: RunLengthStored, senders: IntArray, synapses: Synapses, cut: Slice, chip: Chip
 ) -> IntArray:
-    """Stored synapses of every source neuron that end in a box, counted one by one."""
-    sources = connection.wiring.shape[1]
-    if rows is None:
-        return np.full(sources, cut.size)
-    neurons = cut.neurons(shape)
-    parts = [np.zeros(0, np.int32)]
-    parts += [rows.indices[rows.indptr[n] : rows.indptr[n + 1]] for n in neurons.tolist()]
-    return np.bincount(np.concatenate(parts), minlength=sources)
+    """Bits of every sender's list: a synapse that no entry holds any more begins one."""
+    order = np.lexsort(synapses[::-1])
+    sources, places = np.searchsorted(senders, synapses[0][order]), synapses[1][order]
+    lines = (
+        places // (cut.ranges[-1][1] - cut.ranges[-1][0]) if len(cut.ranges) > 1 else np.zeros_like(places)
+    )
+    follows = np.zeros(sources.size, np.bool_)
+    follows[1:] = (sources[1:] == sources[:-1]) & (lines[1:] == lines[:-1])
+    follows[1:] &= places[1:] - places[:-1] - 1 < 1 << stored.skip_bits  # so many neurons it passes over
+    number = np.arange(sources.size)
+    in_run = number - np.maximum.accumulate(np.where(follows, 0, number))
+    entries = {
+        name: np.bincount(sources[in_run % each.synapses_per_entry.value == 0], minlength=senders.size)
+        for name, each in run_length_formulas(chip).items()
+    }
+    counts = np.bincount(sources, minlength=senders.size)
+    return run_length_bits(counts, entries, stored.skip_bits, stored.connection.delay, chip)
 
 
-def _asked(
-    connection: Connection, encoding: Encoding, cut: Slice, kept: IntArray, chip: Chip
-) -> tuple[int, int]:
-    """Memory bits and input axons of one box."""
-    wiring, delay = connection.wiring, connection.delay
-    if encoding == "convolution":
-        assert isinstance(wiring, Conv), connection.name
-        pixels = np.unique(np.flatnonzero(kept) % int(np.prod(wiring.input_shape[1:]))).size
-        filters = int(dense_bits(_lists(wiring, cut), delay, chip).sum())
-        return filters + pixel_bits(pixels, chip), pixels
-    rule = dense_bits if encoding == "dense" else sparse_bits
-    return int(rule(kept, delay, chip).sum()), int(np.count_nonzero(kept))
+def _asked_by_filters(stored: Stored, cut: Slice, chip: Chip) -> tuple[int, int, int, IntArray]:
+    """The same of a convolution whose filters are shared: a list an input channel, an axon a pixel."""
+    conv = stored.connection.wiring
+    assert isinstance(conv, Conv), stored.connection.name
+    pixels = np.flatnonzero(_read(conv, cut))
+    lengths = _lengths(conv, cut)
+    lists = dense_bits(lengths, stored.connection.delay, chip)
+    plane = int(np.prod(conv.input_shape[1:]))
+    senders = (np.flatnonzero(lengths)[:, None] * plane + pixels).ravel()
+    bits = int(lists.sum()) + pixel_bits(pixels.size, chip)
+    return bits, pixels.size, int(lists.max()) // chip.synapses.word_bits.value, senders
 
 
-def _lists(conv: Conv, cut: Slice) -> Array:
+def _read(conv: Conv, cut: Slice) -> IntArray:
+    """Whether a box reads a pixel, by going through the cells of the kernel: the shape of a plane."""
+    read = np.zeros(conv.input_shape[1:], np.bool_)
+    for cell in np.ndindex(*conv.values.shape[2:]):
+        along = []
+        for axis, (start, stop) in enumerate(cut.ranges[1:]):
+            shift = cell[axis] * conv.dilation[axis] - conv.padding[axis]
+            reads = np.arange(start, stop) * conv.stride[axis] + shift
+            along.append(reads[(reads >= 0) & (reads < conv.input_shape[axis + 1])])
+        read[np.ix_(*along)] = True
+    return np.asarray(read)
+
+
+def _lengths(conv: Conv, cut: Slice) -> IntArray:
     """Weights of the filters of a box's output channels, by the input channel that they read."""
     outputs, inputs = conv.values.shape[:2]
     lists = np.zeros(conv.input_shape[0], np.int64)

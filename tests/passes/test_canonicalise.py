@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from float_networks import edge, graph, lif, random_closed_loop
 
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Population
 from astrodeploy.ir.plain import fingerprint
@@ -16,7 +16,7 @@ from astrodeploy.passes.canonicalise import Canonicalise
 
 
 def canonicalised(each):
-    draft, notes = Canonicalise().apply(Draft(each, load_chip("loihi2")))
+    draft, notes = Canonicalise().apply(Draft(each, load_target("loihi2")))
     assert notes == ()
     return draft.graph
 

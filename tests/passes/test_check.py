@@ -5,16 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from astrodeploy.chip import load_chip
+import astrodeploy as ad
+from astrodeploy.chip import Board, load_chip, load_target
 from astrodeploy.compartments import KINDS
 from astrodeploy.compartments.kind import OperationList, Range, State
 from astrodeploy.errors import DoesNotFit
-from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
+from astrodeploy.ir import LIF, Compartments, Connection, Graph, Input, Population
+from astrodeploy.ir.nodes import RateEncoder
 from astrodeploy.ir.wiring import Dense
+from astrodeploy.legality.configurations import instructions
+from astrodeploy.legality.cores import CORE_RULES, Placed, configurations_are_few
+from astrodeploy.legality.network import NETWORK_RULES
 from astrodeploy.passes.base import Draft
-from astrodeploy.passes.check import RULES, Check
+from astrodeploy.passes.check import Check, network_violations, refusal
 from astrodeploy.passes.partition import Partition
-from astrodeploy.program import Slice
+from astrodeploy.program import Core, Slice
 
 
 def population(name, size, kind="lif", depth=1, period=0, **parameters):
@@ -61,9 +66,32 @@ def changed(chip, section, **values):
     return chip.model_copy(update={section: part.model_copy(update=new)})
 
 
+def on(draft, chip):
+    """The same draft on another chip."""
+    cores = tuple(replace(core, limits=chip.core_limits) for core in draft.cores)
+    return replace(draft, board=Board.of(chip), cores=cores)
+
+
+def with_limit(chip, name, value, section="limits"):
+    """The chip with a limit that it does not have."""
+    part = getattr(chip, section)
+    number = chip.limits.cores.model_copy(update={"value": value})
+    return chip.model_copy(update={section: part.model_copy(update={name: number})})
+
+
+def one_core(graph, chip="toy"):
+    """All on one core, whatever it holds."""
+    chip = load_chip(chip) if isinstance(chip, str) else chip
+    slices = tuple(Slice(p.name, tuple((0, n) for n in p.shape)) for p in graph.populations if not p.is_input)
+    bare = Draft(graph, Board.of(chip), cores=(Core(0, slices, {}, chip.core_limits),))
+    (loads,) = Placed(bare).counted
+    counted = {name: loads[name] for name in chip.core_limits}
+    return replace(bare, cores=(replace(bare.cores[0], loads=counted),))
+
+
 def draft_of(graph, chip="toy"):
     chip = load_chip(chip) if isinstance(chip, str) else chip
-    return Partition().apply(Draft(graph, chip))[0]
+    return Partition().apply(Draft(graph, Board.of(chip), pack="fewest"))[0]
 
 
 def refused(draft, message, violations=1):
@@ -88,9 +116,17 @@ def test_notes_tell_operations_per_neuron_and_step():
     assert astrocyte["period"] == 8
     assert astrocyte["operations_per_window"] > astrocyte["operations_per_step"] == 2
     assert by_subject["astro"].text == (
-        f"astrocyte: 2 operations per neuron and step, and {astrocyte['operations_per_window']} more every 8 steps"
+        f"astrocyte: 2 operations per neuron and step, and {astrocyte['operations_per_window']} more every 8 steps; "
+        f"a program of {astrocyte['instructions']} instructions"
     )
-    assert by_subject["layer"].text.endswith("operations per neuron and step")
+    assert astrocyte["instructions"] > astrocyte["operations_per_window"]
+    assert by_subject["layer"].text.endswith(" instructions")
+
+
+def test_a_kind_that_the_chip_has_takes_no_program():
+    _, notes = Check().apply(draft_of(layer(), "loihi1"))
+    assert notes[0].text.endswith("operations per neuron and step")
+    assert notes[0].values["instructions"] == 0
 
 
 def test_notes_tell_what_is_assumed_and_used():
@@ -205,14 +241,23 @@ def test_state_memory():
 
 def test_more_cores_than_there_are():
     draft = draft_of(layer(size=40))
-    chip = changed(draft.chip, "limits", cores=2)
-    refused(replace(draft, chip=chip), r"uses the cores \[0, 1, 2\], toy has 0..1, each once")
+    refused(on(draft, changed(draft.chip, "limits", cores=2)), r"uses the cores \[2\], toy has 2, each once")
+
+
+def test_cores_that_a_board_does_not_use():
+    board = load_target("hala-point")  # 122 of 128 cores a chip
+    draft = replace(draft_of(layer(), "loihi2"), board=board)
+    for index in (0, 121, 128, 128 * 1151 + 121):
+        Check().apply(replace(draft, cores=(replace(draft.cores[0], index=index),)))
+    for index in (122, 127, 128 * 1152):
+        wrong = replace(draft, cores=(replace(draft.cores[0], index=index),))
+        refused(wrong, rf"uses the cores \[{index}\], hala-point has 140544, each once: place it anew")
 
 
 def test_a_core_that_is_used_twice():
     draft = draft_of(layer(size=20))
     twice = (draft.cores[0], replace(draft.cores[1], index=0))
-    with pytest.raises(DoesNotFit, match=r"uses the cores \[0, 0\], toy has 0..15, each once"):
+    with pytest.raises(DoesNotFit, match=r"uses the cores \[0, 0\], toy has 16, each once"):
         Check().apply(replace(draft, cores=twice))
 
 
@@ -238,7 +283,27 @@ def test_cores_are_counted_anew_against_the_limits():
     message = (
         r"core 0 needs compartments 16, toy has 15 a core: cut(.|\n)*core 0 needs input_axons 3, toy has 2"
     )
-    refused(replace(draft, chip=chip), message, violations=2)
+    refused(on(draft, chip), message, violations=2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "needed", "instead"),
+    [
+        ("compartments_per_core", "compartments", 6, "smaller boxes"),
+        ("synaptic_memory_bits_per_core", "synaptic_memory_bits", 9 * 64, "smaller boxes, or leave out"),
+        ("input_axons_per_core", "input_axons", 9, "read fewer neurons"),
+        ("output_axons_per_core", "output_axons", 6, "spread its neurons"),
+        ("memory_bits_per_core", "memory_bits", 9 * 64 + 4 * 74 + 2 * 57, "declare narrower states"),
+    ],
+)
+def test_every_load_has_its_limit(limit, name, needed, instead):
+    draft = one_core(closed_loop())
+    node = draft.graph["layer"].node, draft.graph["astro"].node
+    if name == "memory_bits":
+        needed = 9 * 64 + 4 * node[0].kind.state_bits + 2 * node[1].kind.state_bits
+    Check().apply(on(draft, changed(draft.chip, "limits", **{limit: needed})))
+    message = rf"core 0 needs {name} {needed}, toy has {needed - 1} a core: .*{instead}"
+    refused(on(draft, changed(draft.chip, "limits", **{limit: needed - 1})), message)
 
 
 def test_loads_that_are_not_true():
@@ -247,6 +312,13 @@ def test_loads_that_are_not_true():
     lie = replace(core, loads=dict(core.loads) | {"synaptic_memory_bits": 1})
     message = "core 0 says synaptic_memory_bits 1, counted are 192: partition anew"  # 3 axons of one word
     refused(replace(draft, cores=(lie,)), message)
+
+
+def test_limits_that_are_not_the_chips():
+    draft = draft_of(layer())
+    (core,) = draft.cores
+    lie = replace(core, limits=dict(core.limits) | {"compartments": 17})
+    refused(replace(draft, cores=(lie,)), "core 0 names limits that are not toy's: partition anew")
 
 
 def test_output_axons_are_counted_per_range():
@@ -266,17 +338,115 @@ def test_output_axons_are_counted_per_range():
     assert "core 0 says output_axons" not in str(caught.value)  # 2 + 4
 
 
+def test_an_axon_has_few_words():
+    chip = with_limit(load_chip("toy"), "words_per_axon", 2, "synapses")
+    Check().apply(one_core(layer(size=14), chip))  # 14 + 112 bits
+    message = "core 0 holds an axon of 3 words of synapses, toy has 2 an axon: cut"
+    refused(one_core(layer(size=15), chip), message)
+
+
 def test_few_thresholds_a_core():
-    Check().apply(draft_of(layer(size=16, threshold=np.arange(16)), "loihi1"))
-    message = "core 0 uses 17 different values of threshold, loihi1 holds 16 a core: share them"
-    refused(draft_of(layer(size=17, threshold=np.arange(17)), "loihi1"), message)
+    Check().apply(one_core(layer(size=16, threshold=np.arange(16)), "loihi1"))
+    message = (
+        "core 0 uses 17 different threshold values, loihi1 holds 16 a core: share thresholds among neurons"
+    )
+    refused(one_core(layer(size=17, threshold=np.arange(17)), "loihi1"), message)
 
 
 def test_few_decays_a_core():
     decays = {"du": np.arange(33) % 3, "dv": np.arange(33) // 3}
-    message = "core 0 uses 33 different values of du, dv, loihi1 holds 32 a core"
-    refused(draft_of(layer(size=33, **decays), "loihi1"), message)
-    Check().apply(draft_of(layer(size=33, **decays), "loihi2"))
+    message = "core 0 uses 33 different decay pairs, loihi1 holds 32 a core: share decays"
+    refused(one_core(layer(size=33, **decays), "loihi1"), message)
+    Check().apply(one_core(layer(size=33, **decays), "loihi2"))
+
+
+def test_thresholds_are_counted_over_all_boxes_of_a_core():
+    graph = layer(size=30, threshold=np.arange(30) % 10)
+    draft = one_core(graph, changed(load_chip("loihi1"), "limits", threshold_values_per_core=9))
+    (core,) = draft.cores
+    parts = tuple(Slice("layer", ((a, a + 5),)) for a in range(0, 30, 5))
+    refused(draft, "uses 10 different threshold values")
+    parted = replace(draft, cores=(replace(core, slices=parts),))
+    assert list(configurations_are_few(Placed(parted))) == list(configurations_are_few(Placed(draft)))
+
+
+def exponents(count):
+    """A layer with that many inputs, each of another exponent."""
+    names = [f"input{i}" for i in range(count)]
+    links = [
+        connection(n, "layer", np.ones((2, 1)), exponent=i % 8, delay=1 + i // 8) for i, n in enumerate(names)
+    ]
+    populations = [Population(n, (1,), Input()) for n in names]
+    return Graph(1e-3, (*populations, population("layer", 2)), tuple(links), ("layer",))
+
+
+def test_few_formats_of_synapses_a_core():
+    """Eight exponents without delays, and seven with."""
+    Check().apply(one_core(exponents(15), "loihi1"))
+    message = "core 0 uses 16 different synapse formats, loihi1 holds 15 a core: share weight exponents"
+    refused(one_core(exponents(16), "loihi1"), message)
+    Check().apply(one_core(exponents(16), "loihi2"))
+
+
+def test_programs_of_a_core_fit_together():
+    draft = one_core(closed_loop())
+    counts = [instructions(draft.graph[name].node.kind, draft.chip) for name in ("layer", "astro")]
+    needed = sum(counts)
+    assert min(counts) > 10
+    Check().apply(on(draft, changed(draft.chip, "limits", program_instructions_per_core=needed)))
+    message = rf"core 0 runs programs of {needed} instructions \(astrocyte, modulated_lif\), toy holds {needed - 1} a core"
+    refused(on(draft, changed(draft.chip, "limits", program_instructions_per_core=needed - 1)), message)
+
+
+def test_a_fixed_kind_is_no_program():
+    lif, chip = KINDS["lif"], with_limit(load_chip("loihi1"), "program_instructions_per_core", 0)
+    assert instructions(lif, chip) == 0
+    Check().apply(one_core(layer(), chip))
+    assert instructions(lif, load_chip("loihi2")) > 10
+
+
+def test_graded_input_needs_a_payload():
+    graph = layer()
+    for node in (Input(), RateEncoder(4, 0), Input(0, 1, 0.5)):
+        Check().apply(
+            one_core(
+                replace(graph, populations=(replace(graph["input"], node=node), graph["layer"])), "loihi1"
+            )
+        )
+    node = Input(-3, 12)
+    graded = replace(graph, populations=(replace(graph["input"], node=node), graph["layer"]))
+    message = "input sends -3..12, which takes 5 bits, a spike of loihi1 carries 0: give it spikes, or choose a chip"
+    refused(one_core(graded, "loihi1"), message)
+    Check().apply(one_core(graded, "loihi2"))
+
+
+def test_graded_input_that_the_network_itself_names_is_refused_by_compile():
+    one = np.ones(())
+    node = LIF(tau=4e-3 * one, r=one, v_leak=0 * one, v_threshold=one, v_reset=0 * one, bias=0 * one)
+    for sent, fits in ((Input(), True), (Input(-3, 12), False)):
+        populations = (Population("input", (3,), sent), Population("layer", (2,), node))
+        link = Connection("input", "layer", "current", Dense(np.ones((2, 3))))
+        graph = Graph(1e-3, populations, (link,), ("layer",))
+        ad.compile(graph, "loihi2")
+        if fits:
+            ad.compile(graph, "loihi1")
+        else:
+            with pytest.raises(
+                DoesNotFit, match=r"input sends -3..12, .* a spike of loihi1 carries 0: give it spikes"
+            ):
+                ad.compile(graph, "loihi1")
+
+
+def test_what_was_found_before_there_are_cores_comes_with_all_that_the_network_breaks():
+    draft = Draft(layer(delay=5, size=3), Board.of(load_chip("toy")))
+    assert network_violations(draft) == [
+        "input -> layer.current has a delay of 5 steps, toy allows 4: shorten it, or relay through another population"
+    ]
+    text = str(refusal(draft, ["it needs 17 cores, toy has 16"]))
+    assert text.startswith(
+        "the network can't run on toy, 2 violations:\n- input -> layer.current has a delay"
+    )
+    assert text.endswith("\n- it needs 17 cores, toy has 16")
 
 
 def test_all_violations_come_together():
@@ -286,5 +456,6 @@ def test_all_violations_come_together():
 
 
 def test_rules_are_named_after_what_they_demand():
-    assert len({rule.__name__ for rule in RULES}) == len(RULES) == 13
-    assert all(rule.__doc__ for rule in RULES)
+    rules = (*NETWORK_RULES, *CORE_RULES)
+    assert len({rule.__name__ for rule in rules}) == len(rules) == 20
+    assert all(rule.__doc__ for rule in rules)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from float_networks import astrocyte, cuba, edge, gain_control, graph, lif
 
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.errors import AstrodeployError
 from astrodeploy.ir import Population
 from astrodeploy.passes import flow
@@ -93,7 +93,7 @@ def golden(name):
 
 
 def drafted():
-    return Draft(small(), load_chip("loihi2"))
+    return Draft(small(), load_target("loihi2"))
 
 
 @pytest.mark.parametrize("name", [*flow.FLOW, "freeze_astrocytes"])

@@ -8,7 +8,7 @@ from float_networks import compiled, random_closed_loop
 from torch_networks import Hybrid, box, cuba, values
 
 import astrodeploy as ad
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.engines.reference import simulate
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir.plain import fingerprint
@@ -17,7 +17,7 @@ from astrodeploy.passes.freeze_astrocytes import FreezeAstrocytes
 
 
 def frozen(each):
-    draft, notes = FreezeAstrocytes().apply(Draft(each, load_chip("loihi1")))
+    draft, notes = FreezeAstrocytes().apply(Draft(each, load_target("loihi1")))
     return draft.graph, notes
 
 

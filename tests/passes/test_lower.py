@@ -5,7 +5,7 @@ import pytest
 from float_networks import DT, cuba, edge, graph, lif, varied
 
 from astrodeploy.arithmetic import DECAY_BITS
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.engines.oracle import oracle
 from astrodeploy.engines.recording import Job
 from astrodeploy.engines.reference import reference, simulate
@@ -18,7 +18,7 @@ from astrodeploy.program import Program
 
 
 def lowered(each):
-    draft, notes = Lower().apply(Draft(each, load_chip("loihi2")))
+    draft, notes = Lower().apply(Draft(each, load_target("loihi2")))
     assert draft.reference is each
     return draft.graph, notes
 
@@ -88,8 +88,8 @@ def test_the_float_network_is_the_same_before_and_after(settings, reset_every):
 
 
 def compiled(each, reset_every=0):
-    draft, _ = run_flow(Draft(each, load_chip("loihi2")), FLOW)
-    return Program(draft.graph, draft.reference, draft.chip, draft.cores, (), reset_every)
+    draft, _ = run_flow(Draft(each, load_target("loihi2")), FLOW)
+    return Program(draft.graph, draft.reference, draft.board, draft.cores, (), reset_every)
 
 
 def ran(program, spikes, reset_every, engine=oracle):

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import astrodeploy as ad
-from astrodeploy.chip import Chip, load_chip
+from astrodeploy.chip import Board, Chip, load_chip
 from astrodeploy.compartments import KINDS
 from astrodeploy.errors import DoesNotFit, InputError
 from astrodeploy.ir import LIF, Compartments, Connection, Graph, Input, Population
 from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Sparse, pool
+from astrodeploy.mapping.cutting import FanOut
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.check import Check
-from astrodeploy.passes.cutting import FanOut
 from astrodeploy.passes.partition import Partition
 from astrodeploy.program import Slice
 from astrodeploy.synapses import ENCODINGS, store
@@ -47,14 +47,20 @@ def chain(shape, *wirings):
 
 
 def tiny(**limits) -> Chip:
-    """The toy chip with other limits."""
+    """The toy chip with other limits; its indices reach every neuron of a core."""
     chip = load_chip("toy")
     changed = {k: getattr(chip.limits, k).model_copy(update={"value": v}) for k, v in limits.items()}
-    return chip.model_copy(update={"limits": chip.limits.model_copy(update=changed)})
+    bits = max(4, (limits.get("compartments_per_core", 1) - 1).bit_length())
+    wide = {"index_bits": chip.synapses.index_bits.model_copy(update={"value": bits})}
+    changes = {
+        "limits": chip.limits.model_copy(update=changed),
+        "synapses": chip.synapses.model_copy(update=wide),
+    }
+    return chip.model_copy(update=changes)
 
 
 def partitioned(graph, chip):
-    return Partition().apply(Draft(graph, chip))
+    return Partition().apply(Draft(graph, Board.of(chip), pack="fewest"))
 
 
 def boxes(draft, name):
@@ -72,14 +78,14 @@ def test_filters_are_stored_once_and_a_pixel_is_one_axon():
     assert stored.costs["convolution"] == 3 * 6 * 64 + 64 * 64
     # two channels, a row of four: lists of 18 synapses, 158 bits; 3 x 6 pixels, 3 neurons at each
     load = stored.load(Slice("b", ((1, 3), (2, 3), (1, 5))))
-    assert load == (3 * 3 * 64 + 18 * 64, 18, 54)
+    assert load == (3 * 3 * 64 + 18 * 64, 18, 54, 3)
 
 
 def test_an_input_channel_that_the_box_does_not_read_has_no_list():
     rng, chip = np.random.default_rng(0), load_chip("toy")
     grouped = conv(rng, (4, 6, 6), 4, (3, 3), groups=2)
     stored = store(Connection("a", "b", "current", grouped, delay=1), (4, 4, 4), chip)
-    assert stored.load(Slice("b", ((0, 2), (0, 4), (0, 4)))) == (2 * 3 * 64 + 36 * 64, 36, 72)
+    assert stored.load(Slice("b", ((0, 2), (0, 4), (0, 4)))) == (2 * 3 * 64 + 36 * 64, 36, 72, 3)
     sources, _ = stored.synapses(Slice("b", ((0, 2), (0, 4), (0, 4))))
     assert sources.tolist() == list(range(72))
 
@@ -153,7 +159,10 @@ def test_axons_within_a_box_are_a_sum(shape, data):
     counts = np.random.default_rng(len(shape)).integers(0, 9, shape)
     ranges = tuple((a := data.draw(st.integers(0, n - 1)), data.draw(st.integers(a + 1, n))) for n in shape)
     cut = Slice("p", ranges)
-    assert FanOut(counts).within(cut) == counts[cut.index].sum()
+    rates = np.random.default_rng(0).random(shape)
+    fan_out = FanOut(counts, rates)
+    assert fan_out.axons(cut) == counts[cut.index].sum()
+    assert fan_out.messages(cut) == pytest.approx((counts * rates)[cut.index].sum())
 
 
 def test_a_convolution_is_cut_by_rows_first():
@@ -206,7 +215,7 @@ def test_a_loop_of_more_neurons_than_cores_have_axons_is_refused_soon():
     graph = chain((2,), Dense(np.ones((60, 2), np.int8)))
     loop = Connection("layer1", "layer1", "current", Dense(weights), delay=1)
     graph = replace(graph, connections=(*graph.connections, loop))
-    with pytest.raises(DoesNotFit, match="toy has 16: in all it needs .*output_axons"):
+    with pytest.raises(DoesNotFit, match="alone does not fit a core of toy: it needs output_axons 60 of 48"):
         partitioned(graph, tiny(input_axons_per_core=200))
 
 
@@ -311,7 +320,7 @@ def test_a_network_of_the_size_of_pilotnet_fits_loihi2():
         (64, (1, 1), none),
     ]
     layers = [(n, (3, 3), *each) for n, *each in convolutions] + [100, 50, 10, 1]
-    program = ad.compile(float_network((3, 66, 200), layers), "loihi2")
+    program = ad.compile(float_network((3, 66, 200), layers), "loihi2", pack="fewest")
     assert program.network["l0"].shape == (24, 32, 99)
     assert program.network["l4"].shape == (64, 2, 20)
     # Intel's compiler put the layers of the published network on 25, 13, 3, 3, 2 and 12, 1, 1, 1 cores
@@ -329,5 +338,5 @@ def test_a_small_convolutional_network_takes_few_cores():
         10,
     ]
     for chip, most in (("loihi2", 4), ("loihi1", 24)):
-        program = ad.compile(float_network((2, 34, 34), layers), chip)
+        program = ad.compile(float_network((2, 34, 34), layers), chip, pack="fewest")
         assert len(program.cores) <= most

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch_networks import Chain, Hybrid, Nested, sequential, spikes, values
 
 import astrodeploy as ad
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_chip, load_target
 from astrodeploy.errors import AstrodeployError, InputError, UnsupportedError
 from astrodeploy.ir import LIF, CubaLIF, Population
 from astrodeploy.passes.base import Draft
@@ -21,7 +21,7 @@ from astrodeploy.passes.retime import Retime
 
 def quantised(each, target="loihi2"):
     """The float network on the chip's clock, the integer one, and the notes by subject."""
-    draft = Draft(each, load_chip(target))
+    draft = Draft(each, load_target(target))
     for one in (Canonicalise(), Retime()):
         draft, _ = one.apply(draft)
     integer, notes = Quantise().apply(draft)
@@ -329,7 +329,7 @@ def test_the_order_of_populations_does_not_change_what_a_membranes_message_means
     populations = [Population("b", (2,), lif(v_threshold=0.2)), Population("a", (2,), sender())]
     made = graph(2, populations, edges)
     made = replace(made, outputs=("b",))
-    draft, _ = Retime().apply(Draft(made, load_chip("loihi2"), reference=made))
+    draft, _ = Retime().apply(Draft(made, load_target("loihi2"), reference=made))
     backwards, _ = Quantise().apply(draft)
     _, forwards, _ = quantised(made)
     assert [p.name for p in backwards.graph.populations] == ["x", "b", "a"]

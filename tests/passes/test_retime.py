@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import astrodeploy as ad
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.engines.reference import simulate
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Input, Population
@@ -19,7 +19,7 @@ from astrodeploy.passes.retime import Retime
 
 
 def retimed(each):
-    draft, notes = Retime().apply(Draft(each, load_chip("loihi2")))
+    draft, notes = Retime().apply(Draft(each, load_target("loihi2")))
     assert draft.reference is each
     return draft.graph, notes
 
@@ -152,7 +152,7 @@ def test_several_inputs_meet():
 
 
 def allowed(each):
-    draft, notes = Retime().apply(Draft(each, load_chip("loihi2"), allow_delay=True))
+    draft, notes = Retime().apply(Draft(each, load_target("loihi2"), allow_delay=True))
     return draft, [(n.subject, n.text) for n in notes if "closes the loop" in n.text]
 
 

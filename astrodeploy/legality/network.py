@@ -1,0 +1,186 @@
+"""What a network asks of a chip, wherever its neurons lie: programs, widths, delays, state."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from astrodeploy.arithmetic import ALIGNMENT
+from astrodeploy.compartments import KINDS, Range
+from astrodeploy.ir import Compartments, Graph, Population
+from astrodeploy.ir.arrays import Array, IntArray
+from astrodeploy.ir.verify import arrivals, message_range
+from astrodeploy.passes.base import Draft
+
+Findings = Iterator[str]
+
+
+def neurons(graph: Graph) -> Iterator[tuple[Population, Compartments]]:
+    """All populations that lie on the chip, and their nodes."""
+    for population in graph.populations:
+        if not population.is_input:
+            assert isinstance(population.node, Compartments), f"{population.name} is not quantised"
+            yield population, population.node
+
+
+def kinds_are_executable(draft: Draft) -> Findings:
+    """The chip executes every population's kind, as a fixed kind or as a program."""
+    chip, execution = draft.chip, draft.chip.execution
+    for population, node in neurons(draft.graph):
+        missing = chip.missing_operations(node.kind)
+        if not missing:
+            continue
+        able = [f"the kind{'s' * (len(execution.kinds) > 1)} {', '.join(execution.kinds)}"] * bool(
+            execution.kinds
+        )
+        able += [f"programs of {', '.join(sorted(execution.operations))}"] * bool(execution.operations)
+        yield (
+            f"{population.name} is of the kind {node.kind.name}, which needs {', '.join(missing)}; {chip.name} "
+            f"executes {' and '.join(able) or 'nothing'}: {_instead(draft, population)}"
+        )
+
+
+def _instead(draft: Draft, population: Population) -> str:
+    graph = draft.graph
+    modulated = any(graph[c.source].is_astrocyte for c in graph.into(population.name))
+    if (population.is_astrocyte or modulated) and not draft.chip.missing_operations(KINDS["lif"]):
+        return "choose a chip with programmable neurons, or --freeze-astrocytes, which fixes every gain"
+    return "choose a chip with programmable neurons"
+
+
+def weights_have_their_width(draft: Draft) -> Findings:
+    """Every weight fits the chip's signed weight."""
+    allowed = Range.signed(draft.chip.widths.weight_bits.value)
+    for c in draft.graph.connections:
+        values = c.wiring.values
+        if values.size and not allowed.contains(Range(int(values.min()), int(values.max()))):
+            yield (
+                f"{c.name} has weights {values.min()}..{values.max()}, {draft.chip.name} holds {allowed}: "
+                "quantise to fewer bits"
+            )
+
+
+def weight_exponents_have_their_width(draft: Draft) -> Findings:
+    """Every connection's exponent fits the chip's signed exponent."""
+    if (bits := draft.chip.widths.weight_exponent_bits) is None:
+        return
+    allowed = Range.signed(bits.value)
+    for c in draft.graph.connections:
+        if not allowed.contains(Range(c.exponent, c.exponent)):
+            yield (
+                f"{c.name} has the weight exponent {c.exponent}, {draft.chip.name} allows {allowed}: "
+                "scale the weights or the target's threshold"
+            )
+
+
+def messages_have_their_width(draft: Draft) -> Findings:
+    """A spike fits everywhere; a graded message, the input's too, needs a payload that holds it."""
+    allowed = draft.chip.widths.message_bits.value
+    for population in draft.graph.populations:
+        sent = message_range(population)
+        if not Range(0, 1).contains(sent) and sent.bits > allowed:
+            instead = "give it spikes" if population.is_input else "send fewer bits"
+            yield (
+                f"{population.name} sends {sent}, which takes {sent.bits} bits, a spike of {draft.chip.name} "
+                f"carries {allowed}: {instead}, or choose a chip with graded spikes"
+            )
+
+
+def delays_are_in_range(draft: Draft) -> Findings:
+    """No delay is longer than the chip can hold a message back."""
+    longest = draft.chip.limits.maximal_delay_steps.value
+    for c in draft.graph.connections:
+        if c.delay > longest:
+            yield (
+                f"{c.name} has a delay of {c.delay} steps, {draft.chip.name} allows {longest}: "
+                "shorten it, or relay through another population"
+            )
+
+
+def parameters_have_their_width(draft: Draft) -> Findings:
+    """Threshold mantissas and decay factors fit their fields."""
+    widths = draft.chip.widths
+    fields = {
+        "threshold": widths.threshold_mantissa_bits and Range.unsigned(widths.threshold_mantissa_bits.value),
+        "du": widths.decay_bits and Range(0, 1 << widths.decay_bits.value),
+        "dv": widths.decay_bits and Range(0, 1 << widths.decay_bits.value),
+    }
+    for population, node in neurons(draft.graph):
+        for name, allowed in fields.items():
+            values = node.parameters.get(name)
+            if allowed and values is not None and not allowed.contains(_span(values)):
+                yield (
+                    f"{population.name}.{name} is {_span(values)}, {draft.chip.name} holds {allowed}: "
+                    "rescale the layer"
+                )
+
+
+def biases_are_mantissa_and_exponent(draft: Draft) -> Findings:
+    """Every bias is a mantissa, shifted left by an exponent, of the chip's widths."""
+    mantissa, exponent = draft.chip.widths.bias_mantissa_bits, draft.chip.widths.maximal_bias_exponent
+    if mantissa is None or exponent is None:
+        return
+    for population, node in neurons(draft.graph):
+        if "bias" not in node.parameters:
+            continue
+        wrong = np.logical_not(_representable(node.parameters["bias"], mantissa.value, exponent.value))
+        if np.any(wrong):
+            first = int(np.flatnonzero(wrong)[0])
+            yield (
+                f"{population.name}.bias is {node.parameters['bias'][first]} at neuron {first} ({wrong.sum()} such), "
+                f"{draft.chip.name} holds a mantissa of {mantissa.value} bits << 0..{exponent.value}: round the bias"
+            )
+
+
+def _representable(bias: IntArray, mantissa_bits: int, maximal_exponent: int) -> Array:
+    allowed = Range.signed(mantissa_bits)
+    fits = np.zeros(bias.shape, np.bool_)
+    for exponent in range(maximal_exponent + 1):
+        mantissa = bias >> exponent
+        fits |= (mantissa << exponent == bias) & (mantissa >= allowed.low) & (mantissa <= allowed.high)
+    return fits
+
+
+def accumulators_hold_all_arrivals(draft: Draft) -> Findings:
+    """The most that a step can bring to a port, shifted by the alignment, fits the accumulator."""
+    if (limit := draft.chip.accumulator_limit) is None:
+        return
+    for population, node in neurons(draft.graph):
+        for port in node.kind.inputs:
+            total = arrivals(draft.graph, population.name, port)
+            low, high = total.low << ALIGNMENT, total.high << ALIGNMENT
+            if not Range(-limit, limit).contains(Range(low, high)):
+                yield (
+                    f"{population.name}.{port} may receive {low}..{high} in one step (after the shift by "
+                    f"{ALIGNMENT} bits), {draft.chip.name}'s accumulator holds {-limit}..{limit}: use fewer "
+                    "inputs, smaller weights or a lower weight exponent"
+                )
+
+
+def neurons_have_room_for_their_state(draft: Draft) -> Findings:
+    """A neuron's states fit its part of the state memory."""
+    if (limit := draft.chip.limits.state_bytes_per_neuron) is None:
+        return
+    for population, node in neurons(draft.graph):
+        needed = -(-node.kind.state_bits // 8)
+        if needed > limit.value:
+            yield (
+                f"{population.name} keeps {needed} bytes of state per neuron, {draft.chip.name} allows "
+                f"{limit.value}: declare narrower states"
+            )
+
+
+def _span(values: IntArray) -> Range:
+    return Range(int(values.min()), int(values.max()))
+
+
+NETWORK_RULES: tuple[Callable[[Draft], Findings], ...] = (
+    kinds_are_executable,
+    weights_have_their_width,
+    weight_exponents_have_their_width,
+    messages_have_their_width,
+    delays_are_in_range,
+    parameters_have_their_width,
+    biases_are_mantissa_and_exponent,
+    accumulators_hold_all_arrivals,
+    neurons_have_room_for_their_state,
+)

@@ -1,0 +1,1 @@
+"""From populations to cores: traffic, work, cutting, packing and placing."""
