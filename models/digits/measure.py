@@ -15,7 +15,7 @@ from rich.table import Table
 
 import astrodeploy
 from astrodeploy.finetune.training import Settings, tune
-from astrodeploy.frontends.checkpoint import write_checkpoint
+from astrodeploy.frontends.torch.checkpoint import write_checkpoint
 from astrodeploy.paired import paired
 
 NETWORKS, TARGETS = ("convolutional", "recurrent"), ("loihi2", "loihi1")
