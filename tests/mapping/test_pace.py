@@ -1,0 +1,76 @@
+"""pace: the fewest cores, and the fastest step, beside what no mapping can do better than."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mapping.layers import board, busiest, convolutional, dense, wired
+
+from astrodeploy.mapping.bound import busiest_core_at_least
+from astrodeploy.mapping.pace import fastest, fewest
+from astrodeploy.mapping.work import PICOSECONDS
+
+BENCHMARK = (784, 1024, 512, 10)
+
+
+def test_the_benchmark_network_takes_at_most_12_cores_of_loihi1():
+    on = board("loihi1")
+    assert len(fewest(wired(dense(*BENCHMARK), on), on.cores).bins) <= 12
+
+
+@pytest.mark.parametrize("model", ["davies-2018", "sana-fe"])
+def test_the_benchmark_network_is_within_a_tenth_of_the_bound(model):
+    on = board("loihi1", model)
+    network = wired(dense(*BENCHMARK), on)
+    mapping = fastest(network, on)
+    barrier = network.work.model.time_per_barrier_ns.at(32)[1] * PICOSECONDS
+    bound = max(busiest_core_at_least(network, on.cores), barrier)
+    assert len(mapping.bins) <= on.cores
+    assert busiest(network, mapping) <= mapping.step_ps
+    assert bound <= max(mapping.step_ps, barrier) <= 1.1 * bound
+
+
+def test_the_bound_is_that_of_a_layer_by_hand():
+    """One layer on loihi1 by Davies: 100 sources, 64 neurons; a core of n neurons takes n times the same."""
+    on = board("loihi1")
+    network = wired(dense(100, 64), on)
+    reached = 1 - np.exp(-10)  # 100 sources that send with 0.1
+    neuron = 10 * 3.5 + reached * 8.4 + (1 - reached) * 5.3
+    for cores in (1, 8, 64, 128):
+        expected = max(neuron, 64 * neuron / cores) * PICOSECONDS
+        assert busiest_core_at_least(network, cores) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_step_that_the_barrier_sets_takes_the_fewest_cores():
+    on = board("loihi1")
+    network = wired(dense(4, 6), on)  # 6 neurons: half of the barrier's 113 ns
+    mapping = fastest(network, on)
+    assert len(mapping.bins) == len(fewest(network, on.cores).bins) == 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.integers(1, 300), min_size=2, max_size=4),
+    st.sampled_from(
+        [("loihi1", "davies-2018"), ("loihi1", "sana-fe"), ("loihi2", "pilotnet"), ("toy", "toy")]
+    ),
+    st.integers(4, 64),
+)
+def test_a_fast_mapping_keeps_its_pace_and_never_beats_the_bound(sizes, target, cores):
+    chip, model = target
+    on = board(chip, model, **({} if chip == "toy" else {"cores": cores}))
+    network = wired(dense(*(min(s, 90) if chip == "toy" else s for s in sizes)), on)
+    few, fast = fewest(network, on.cores), fastest(network, on)
+    if len(few.bins) > on.cores:
+        return
+    assert len(fast.bins) <= on.cores
+    assert busiest(network, fast) >= 0.999 * busiest_core_at_least(network, on.cores)
+    if fast.step_ps is not None:
+        assert busiest(network, fast) <= fast.step_ps
+
+
+def test_twice_the_cores_take_about_half_the_time():
+    on, twice = board("loihi2", cores=32), board("loihi2", cores=64)
+    graph = convolutional(8, 24, 3)
+    slow, fast = (busiest(wired(graph, each), fastest(wired(graph, each), each)) for each in (on, twice))
+    assert 0.45 <= fast / slow <= 0.7
