@@ -4,15 +4,15 @@ from importlib import import_module
 from math import isclose
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.errors import InputError, NirError, UnsupportedError
 from astrodeploy.frontends.findings import Finding, Reading
 from astrodeploy.ir import Compartments, Graph, verify
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.canonical import canonical
-from astrodeploy.passes.base import Draft
+from astrodeploy.passes.base import Draft, Pack
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, run_flow
 from astrodeploy.program import Note, PassReport, Program
 
@@ -83,8 +83,8 @@ def _read_nir(
     is_file = isinstance(source, str | PathLike) and Path(source).suffix == ".nir" and _exists(Path(source))
     if not is_file and type(source).__name__ != "NIRGraph":
         return None
-    from astrodeploy.frontends.nir_file import from_nir, read_nir
-    from astrodeploy.frontends.nir_rules import NirOptions
+    from astrodeploy.frontends.nir.file import from_nir, read_nir
+    from astrodeploy.frontends.nir.rules import NirOptions
 
     options = NirOptions(dt=dt, input_shape=input_shape, **rules)
     return read_nir(Path(source), options) if is_file else from_nir(source, options)
@@ -108,15 +108,15 @@ def _read(path: Path, dt: float | None, input_shape: tuple[int, ...] | None) -> 
     if not _exists(path):
         raise InputError(f"{path} does not exist")
     if path.suffix == ".pt":
-        from astrodeploy.frontends.checkpoint import read_checkpoint
+        from astrodeploy.frontends.torch.checkpoint import read_checkpoint
 
         return Reading(read_checkpoint(path))
     if path.suffix == ".net":
-        from astrodeploy.frontends.lava_dl import read_net
+        from astrodeploy.frontends.lava_dl.file import read_net
 
-        return Reading(read_net(path, dt))
+        return read_net(path, dt)
     if path.suffix == ".onnx":
-        from astrodeploy.frontends.onnx_file import read_onnx
+        from astrodeploy.frontends.onnx.file import read_onnx
 
         return read_onnx(path, dt, input_shape)
     raise InputError(f"{path} is none of the files that can be compiled: .pt, .nir, .net, .onnx")
@@ -126,8 +126,8 @@ def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | Non
     import torch
 
     if isinstance(source, torch.nn.Module):
-        from astrodeploy.frontends.export_check import check_export
-        from astrodeploy.frontends.torch_module import graph_of
+        from astrodeploy.frontends.torch.export_check import check_export
+        from astrodeploy.frontends.torch.module import graph_of
 
         graph = canonical(graph_of(source, dt, input_shape))
         verify(graph)
@@ -167,8 +167,10 @@ def compile(
     freeze_astrocytes: bool = False,
     allow_delay: bool = False,
     reset_every: int | None = None,
+    pack: str = "fastest",
+    model: str | None = None,
 ) -> Program:
-    """Compile a source (see `load`) for a chip, by name or the path of a chip's .toml file.
+    """Compile a source (see `load`) for a chip or a board, by name or the path of its .toml file.
 
     calibrate          samples as `engines.run` takes them, by input where there are several: the float network
                        runs on some of them, and scales are chosen from what it does; data that are no
@@ -176,25 +178,38 @@ def compile(
     freeze_astrocytes  fold the gains at rest into the weights and leave the astrocytes out
     allow_delay        a loop with fewer steps in the model than edges gets the longer delay that the chip takes
     reset_every        steps; clear fast states every so many steps of a run, one step later per depth
+    pack               the fewest cores with which a step is "fastest", or the "fewest" that hold the network
+    model              the cost model, by name, that "fastest" goes by and estimates take; the chip's own choice
+                       without one
 
     Raises InputError where the source can't be compiled, DoesNotFit where the chip can't hold it.
     """
+    if pack not in get_args(Pack):
+        raise InputError(f"pack must be one of {', '.join(get_args(Pack))}, not {pack!r}")
     if reset_every is not None and reset_every < 1:
         raise InputError(f"reset_every must be at least 1 step, not {reset_every}")
-    chip = load_chip(target)
+    board = load_target(target)
+    if model is not None:
+        board = board.with_cost_model(model)
     reading = read(source, dt, input_shape, reset, threshold, if_r)
     graph = reading.graph
     if integer := [p.name for p in graph.populations if isinstance(p.node, Compartments)]:
         raise InputError(
             f"the Graph is one of integers already ({', '.join(integer)}): compile takes a float network"
         )
-    draft = Draft(graph, chip, stimulus=_calibration(source, graph, calibrate), allow_delay=allow_delay)
+    draft = Draft(
+        graph,
+        board,
+        stimulus=_calibration(source, graph, calibrate),
+        allow_delay=allow_delay,
+        pack=cast(Pack, pack),
+    )
     draft, reports = run_flow(draft, FROZEN_FLOW if freeze_astrocytes else FLOW)
     assert draft.reference is not None
     return Program(
         network=draft.graph,
         reference=draft.reference,
-        chip=chip,
+        board=board,
         cores=draft.cores,
         passes=(*_load_report(reading), *reports),
         reset_every=reset_every or 0,
@@ -239,7 +254,7 @@ def export(
     """
     import torch
 
-    from astrodeploy.frontends.nir_file import from_nir, to_nir, write_nir
+    from astrodeploy.frontends.nir.file import from_nir, to_nir, write_nir
     from astrodeploy.ir.canonical import canonical
     from astrodeploy.ir.plain import fingerprint
 
@@ -248,7 +263,7 @@ def export(
     source = _resolved(source)
     graph = load(source, dt, input_shape, reset, threshold, if_r)
     if isinstance(source, torch.nn.Module) and sample is not None:
-        from astrodeploy.frontends.export_check import check_export
+        from astrodeploy.frontends.torch.export_check import check_export
 
         check_export(source, graph, sample)
     try:

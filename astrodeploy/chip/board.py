@@ -73,6 +73,11 @@ class Board(Data):
             arrangement=Arrangement(chips=one, columns=one, rows=one),
         )
 
+    def with_cost_model(self, name: str) -> "Board":
+        """The same board, whose chip's own choice is another of its cost models. Raises ChipError."""
+        self.chip.cost(name)
+        return self.model_copy(update={"chip": self.chip.model_copy(update={"cost_model": name})})
+
     @property
     def chips(self) -> int:
         """Number of chips."""

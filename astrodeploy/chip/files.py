@@ -106,7 +106,8 @@ def _chip_of(path: Path, text: str, read: Mapping[str, Any]) -> Chip:
 
 def boards_of(chip: Chip) -> list[Board]:
     """The boards that carry a chip, that one alone among them, by their usable cores."""
-    boards = [each for each in map(load_target, board_names()) if each.chip == chip]
+    same = {"cost_model": chip.cost_model}  # whichever of its cost models was chosen
+    boards = [b for b in map(load_target, board_names()) if b.chip.model_copy(update=same) == chip]
     return sorted([Board.of(chip), *boards], key=lambda board: (board.cores, board.name))
 
 

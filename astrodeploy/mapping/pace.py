@@ -44,34 +44,38 @@ def _least(network: Network, cutter: Cutter) -> int:
 
 
 def fastest(network: Network, board: Board) -> Mapping:
-    """The fewest cores with which a step is as short as it gets: never shorter than the barrier.
+    """The fewest cores with which a step is as short as it gets.
 
-    Twice as many cores take about half the time, so that what a pace needs says which one to try next.
+    A step takes the busiest core's pace or the barrier, which grows with the tiles in use. Twice as many
+    cores take about half the time, so that what a pace needs says which one to try next.
     """
-    mapping = fewest(network, board.cores)
-    if len(mapping.bins) > board.cores:
-        return mapping
-    tiles = -(-board.cores // network.chip.limits.cores_per_tile.value)
-    shortest, longest = (
-        barrier * PICOSECONDS for barrier in (_barrier(network, 1), _barrier(network, tiles))
-    )
-    fast = pace = max(busiest_core_at_least(network, board.cores), shortest)
-    slow, best = inf, mapping
+    best = fewest(network, board.cores)
+    if len(best.bins) > board.cores:
+        return best
+    pace = max(busiest_core_at_least(network, board.cores), _barrier(network, 1))
+    fast, slow, shortest = pace, inf, inf
     for _ in range(TRIES):
         tried = _paced(network, board.cores, pace)
-        used = len(tried.bins) if tried else board.cores * 2
-        if tried and used <= board.cores:
-            slow, best = pace, tried
+        used = len(tried.bins) if tried else 2 * board.cores
+        barrier = _barrier(network, used)
+        if tried and used <= board.cores and max(pace, barrier) < shortest / SLACK:
+            best, shortest = tried, max(pace, barrier)
+        if used > board.cores:
+            fast, pace = pace, max(pace * used / board.cores, SLACK * pace)
+        elif barrier > SLACK * pace:
+            fast, pace = pace, (pace * barrier) ** 0.5
         else:
-            fast = pace
-        if slow <= SLACK * max(fast, longest):
+            slow, pace = pace, pace * max(used / board.cores, 0.8)
+        if slow <= SLACK * fast:
             break
-        pace = min(max(pace * used / board.cores, SLACK * fast), slow / SLACK)
+        pace = min(max(pace, SLACK * fast), slow / SLACK)
     return best
 
 
-def _barrier(network: Network, tiles: int) -> float:
-    return network.work.model.time_per_barrier_ns.at(tiles)[1]
+def _barrier(network: Network, cores: int) -> float:
+    """Picoseconds of the barrier of so many cores, close together."""
+    tiles = -(-cores // network.chip.limits.cores_per_tile.value)
+    return network.work.model.time_per_barrier_ns.at(tiles)[1] * PICOSECONDS
 
 
 def _paced(network: Network, available: int, pace: float) -> Mapping | None:

@@ -30,6 +30,8 @@ from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.passes.check import refusal
 from astrodeploy.program import Core, Note
 
+LISTED = 6  # boxes of a population that a note lists
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -108,8 +110,10 @@ def _stored_notes(network: Network) -> Iterator[Note]:
 
 def _cut_notes(graph: Graph, cores: tuple[Core, ...]) -> Iterator[Note]:
     for population in graph.populations:
-        where = [(c.index, s) for c in cores for s in c.slices if s.population == population.name]
-        if len(where) > 1:
+        boxes = [s for core in cores for s in core.slices if s.population == population.name]
+        if len(boxes) > 1:
             form, what = ("{}", "ranges") if len(population.shape) == 1 else ("[{}]", "boxes")
-            told = ", ".join(f"{form.format(s.ranges_text)} on core {index}" for index, s in where)
-            yield Note(population.name, f"cut into {len(where)} {what}: {told}", {"ranges": len(where)})
+            told = [form.format(box.ranges_text) for box in boxes]
+            listed = told if len(told) <= LISTED else [*told[: LISTED - 1], "...", told[-1]]
+            text = f"cut into {len(boxes)} {what}: {', '.join(listed)}"
+            yield Note(population.name, text, {"ranges": len(boxes)})

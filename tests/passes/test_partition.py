@@ -110,7 +110,7 @@ def test_a_larger_network_is_cut_and_the_cuts_are_told():
     draft, notes = partitioned(graph, chip)
     assert len(draft.cores) > 3
     assert_legal(graph, draft.cores, chip)
-    assert any(n.subject == "layer1" and "cut into" in n.text and "0..15 on core 0" in n.text for n in notes)
+    assert any(n.subject == "layer1" and "cut into" in n.text and ": 0..15, 16..31" in n.text for n in notes)
     assert notes[-1].values == {"cores": len(draft.cores)}
 
 

@@ -173,7 +173,7 @@ def test_a_convolution_is_cut_by_rows_first():
     assert boxes(draft, "layer1") == [((0, 2), (a, a + 2), (0, 10)) for a in range(0, 10, 2)]
     assert [core.loads["input_axons"] for core in draft.cores] == [48] * 5
     assert_legal(graph, draft.cores, chip)
-    assert notes[1].text.startswith("cut into 5 boxes: [0..1, 0..1, 0..9] on core 0, [0..1, 2..3, 0..9]")
+    assert notes[1].text.startswith("cut into 5 boxes: [0..1, 0..1, 0..9], [0..1, 2..3, 0..9]")
 
 
 def test_columns_are_cut_where_a_row_does_not_fit():
