@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from astrodeploy.compare import Verification, verify
-    from astrodeploy.costs import Estimate, estimate
+    from astrodeploy.costs import Estimate, WhatIf, estimate, what_if
     from astrodeploy.errors import AstrodeployError
     from astrodeploy.finetune import fine_tune
-    from astrodeploy.frontends.checkpoint import save
+    from astrodeploy.frontends.torch.checkpoint import save
     from astrodeploy.ir import Graph
     from astrodeploy.pipeline import compile, export, load
     from astrodeploy.program import Program
@@ -30,6 +30,7 @@ __all__ = [
     "Program",
     "Trace",
     "Verification",
+    "WhatIf",
     "compile",
     "estimate",
     "export",
@@ -38,6 +39,7 @@ __all__ = [
     "report",
     "save",
     "verify",
+    "what_if",
 ]
 
 # Where each public name lives; imported when it is first used, because some are heavy.
@@ -48,14 +50,16 @@ _HOMES = {
     "Program": "program",
     "Trace": "trace",
     "Verification": "compare",
+    "WhatIf": "costs",
     "compile": "pipeline",
     "estimate": "costs",
     "export": "pipeline",
     "fine_tune": "finetune",
     "load": "pipeline",
     "report": "reporting",
-    "save": "frontends.checkpoint",
+    "save": "frontends.torch.checkpoint",
     "verify": "compare",
+    "what_if": "costs",
 }
 _MODULES = ("nn",)
 

@@ -1,20 +1,26 @@
-"""Where the weights of a pattern are not 0, box by box: how many, and in how many run-length entries."""
+"""Where the weights of a pattern are not 0, box by box: how many, and in how many run-length entries.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+Only the sources that send to a box are looked at, and large boxes are listed in pieces: what a box takes
+of time and memory does not grow with the network.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse
 
 from astrodeploy.ir.arrays import IntArray, frozen
 from astrodeploy.ir.wiring import Conv, Dense, Wiring
 from astrodeploy.program import Slice
 from astrodeploy.receptive_fields import ReceptiveFields
-from astrodeploy.runs import entries
+from astrodeploy.runs import Entries
 
 FAR = 1 << 32  # between two lines: beyond the reach of any entry
-Runs = Callable[[int, int], IntArray]  # reach, most synapses an entry -> entries of every source
+PIECE = 1 << 20  # synapses that are listed at a time
+Runs = Callable[[int, int], IntArray]  # reach, most synapses an entry -> entries of every axon
+Axons = tuple[IntArray, IntArray]  # source neurons, ascending, and how many synapses each has
+Listed = tuple[IntArray, IntArray]  # source and place of every synapse; the places of a source ascend
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +29,8 @@ class Positions:
 
     wiring: Wiring
     shape: tuple[int, ...]
+    _last: dict[Slice, Listed] = field(default_factory=dict, repr=False)
+    _last_axons: dict[Slice, Axons] = field(default_factory=dict, repr=False)
 
     @cached_property
     def fields(self) -> ReceptiveFields | None:
@@ -31,74 +39,98 @@ class Positions:
             return ReceptiveFields(self.wiring)
         return None
 
-    @cached_property
-    def rows(self) -> "scipy.sparse.csr_array":
-        """The weights that are not 0: (targets, sources)."""
-        every = self.wiring.sparse
-        if np.all(every.data):
-            return every
-        kept = every.copy()
-        kept.eliminate_zeros()
-        return kept
-
-    def counts(self, cut: Slice) -> IntArray:
-        """Synapses of every source neuron in a box of targets, (sources,)."""
-        return self._all if cut.size == self.wiring.shape[0] else self._counted(cut)
+    def axons(self, cut: Slice) -> Axons:
+        """Source neurons with synapses in a box of targets, and how many each has there."""
+        if cut.size == self.wiring.shape[0]:
+            return self._all
+        if cut not in self._last_axons:
+            found = self._axons(cut)
+            self._last_axons.clear()
+            self._last_axons[cut] = found
+        return self._last_axons[cut]
 
     @cached_property
-    def _all(self) -> IntArray:
-        return frozen(self._counted(Slice("", tuple((0, n) for n in self.shape))))
+    def _all(self) -> Axons:
+        sources, counts = self._axons(Slice("", tuple((0, n) for n in self.shape)))
+        return frozen(sources), frozen(counts)
 
-    def _counted(self, cut: Slice) -> IntArray:
+    def _axons(self, cut: Slice) -> Axons:
         if self.fields is not None:
-            return self.fields.nonzero_synapses(cut.ranges)
-        if isinstance(self.wiring, Dense):
-            return np.asarray(np.count_nonzero(self.wiring.values[self._targets(cut)], axis=0))
-        if len(cut.ranges) == 1:
-            start, stop = (self.rows.indptr[n] for n in cut.ranges[0])
-            return np.bincount(self.rows.indices[start:stop], minlength=self.wiring.shape[1])
-        return np.bincount(self.rows[self._targets(cut)].indices, minlength=self.wiring.shape[1])
+            return _used(self.fields.window(cut.ranges), self.fields.nonzero_synapses(cut.ranges))
+        first, stop = self._window(cut)
+        counts = np.zeros(stop - first, np.int64)
+        for sources, _ in self._listed(cut):
+            counts += np.bincount(sources - first, minlength=stop - first)
+        return _used(np.arange(first, stop), counts)
 
-    def runs(self, cut: Slice, sources: IntArray | None = None) -> Runs:
-        """Run-length entries of every source neuron, or of those given, in a box of targets.
-
-        The synapses are listed once; the function counts them for any reach and size of an entry.
-        """
+    def runs(self, cut: Slice, chosen: IntArray | None = None) -> Runs:
+        """Run-length entries of the sources that send to a box of targets, or of a few of them (ascending)."""
+        sources = self.axons(cut)[0] if chosen is None else chosen
         if (fields := self.fields) is not None:
-            chosen = slice(None) if sources is None else sources
-            return lambda reach, most: np.asarray(fields.entries(cut.ranges, reach, most)[chosen])
-        axons, targets = self._listed(cut, sources)
-        line = cut.ranges[-1][1] - cut.ranges[-1][0]
-        places = targets if len(cut.ranges) == 1 else targets + targets // line * FAR
-        count = self.wiring.shape[1] if sources is None else sources.size
-        return lambda reach, most: entries(axons, places, reach, most, count)
+            places = np.searchsorted(fields.window(cut.ranges), sources)
+            return lambda reach, most: fields.entries(cut.ranges, reach, most)[places]
+        first, stop = self._window(cut)
+        pieces: list[Listed] | None = None
+        if chosen is not None:
+            pieces = list(self._only(cut, chosen))
 
-    def _targets(self, cut: Slice) -> slice | IntArray:
-        return cut.index[0] if len(cut.ranges) == 1 else cut.neurons(self.shape)
+        def count(reach: int, most: int) -> IntArray:
+            entries = Entries(stop - first, reach, most)
+            for axons, places in self._listed(cut) if pieces is None else pieces:
+                entries.add(axons - first, places)
+            return entries.counts[sources - first]
 
-    def _listed(self, cut: Slice, sources: IntArray | None) -> tuple[IntArray, IntArray]:
-        """All synapses of a box as (source, target), numbered within what is asked for; ascending."""
-        targets = self._targets(cut)
+        return count
+
+    def _only(self, cut: Slice, chosen: IntArray) -> Iterator[Listed]:
+        """The synapses of a few sources."""
+        wanted = np.zeros(self.wiring.shape[1], np.bool_)
+        wanted[chosen] = True
+        for sources, places in self._listed(cut):
+            kept = wanted[sources]
+            yield sources[kept], places[kept]
+
+    def _window(self, cut: Slice) -> tuple[int, int]:
+        """A range of sources that holds all that send to a box."""
+        if cut not in self._last:
+            pieces = self._listed(cut)
+            first = next(pieces)
+            if next(pieces, None) is not None:
+                return 0, self.wiring.shape[1]
+            self._last.clear()
+            self._last[cut] = first
+        sources = self._last[cut][0]
+        return (int(sources.min()), int(sources.max()) + 1) if sources.size else (0, 0)
+
+    def _listed(self, cut: Slice) -> Iterator[Listed]:
+        """All synapses of a box, in pieces; places count from its first neuron, and leave a gap after a line."""
+        if cut in self._last:
+            yield self._last[cut]
+            return
+        flat, line = len(cut.ranges) == 1, cut.ranges[-1][1] - cut.ranges[-1][0]
+        neurons = None if flat else cut.neurons(self.shape)
+        begin = cut.ranges[0][0]
+        for start in range(0, cut.size, self._piece):
+            stop = min(start + self._piece, cut.size)
+            places = np.arange(start, stop)
+            targets = slice(begin + start, begin + stop) if neurons is None else neurons[start:stop]
+            yield self._synapses(targets, places if flat else places + places // line * FAR)
+
+    @cached_property
+    def _piece(self) -> int:
+        """Targets that are listed at a time."""
+        return max(1, PIECE * self.wiring.shape[0] // max(1, self.wiring.synapses))
+
+    def _synapses(self, targets: slice | IntArray, places: IntArray) -> Listed:
+        """The synapses of targets that lie at these places."""
         if isinstance(self.wiring, Dense):
-            block = self.wiring.values[targets]
-            chosen = np.ascontiguousarray((block if sources is None else block[:, sources]).T)
-            axons, places = np.divmod(np.flatnonzero(chosen != 0), cut.size)
-            return axons, places
-        rows = self.rows if cut.size == self.wiring.shape[0] else self.rows[targets]
-        if sources is not None:
-            return _of_columns(rows, sources)
-        columns = rows.tocsc()
-        columns.sort_indices()
-        return np.repeat(np.arange(columns.shape[1]), np.diff(columns.indptr)), columns.indices.astype(
-            np.int64
-        )
+            rows, sources = np.nonzero(self.wiring.values[targets])
+            return sources, places[rows]
+        starts, sources, weights = self.wiring.rows(targets)
+        at, kept = np.repeat(places, np.diff(starts)), weights != 0
+        return (sources, at) if np.all(kept) else (sources[kept], at[kept])
 
 
-def _of_columns(rows: "scipy.sparse.csr_array", columns: IntArray) -> tuple[IntArray, IntArray]:
-    """What stands in a few columns, as (number of the column, row); ascending."""
-    number = np.full(rows.shape[1], -1)
-    number[columns] = np.arange(columns.size)
-    places = np.flatnonzero((number >= 0)[rows.indices])
-    axons, targets = number[rows.indices[places]], np.searchsorted(rows.indptr, places, side="right") - 1
-    order = np.lexsort((targets, axons))
-    return axons[order], targets[order].astype(np.int64)
+def _used(sources: IntArray, counts: IntArray) -> Axons:
+    used = np.flatnonzero(counts)
+    return sources[used], counts[used]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrodeploy import storage
-from astrodeploy.chip import Chip
+from astrodeploy.chip import Board, Chip
 from astrodeploy.errors import InputError, ProgramError
 from astrodeploy.ir import Graph, Population, verify
 from astrodeploy.ir.arrays import Array, IntArray
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from astrodeploy.trace import Trace
 
 FORMAT = "astrodeploy program"
-VERSION = 2
+VERSION = 3
 MANIFEST = "program.json"
 TENSORS = "tensors.safetensors"
 GRAPH = "graph.nir"
@@ -100,21 +100,27 @@ class PassReport:
 class Program:
     """A compiled network.
 
-    `network` is the integer network, `reference` the float network that it means, `chip` what it was
-    compiled for. `reset_every` (steps, 0: never) clears fast states within a run, one step later per depth.
+    `network` is the integer network, `reference` the float network that it means, `board` what it was
+    compiled for: a chip alone is the board of one. `reset_every` (steps, 0: never) clears fast states within
+    a run, one step later per depth.
     """
 
     network: Graph
     reference: Graph
-    chip: Chip
+    board: Board
     cores: tuple[Core, ...]
     passes: tuple[PassReport, ...]
     reset_every: int = 0
 
     @property
     def target(self) -> str:
-        """The chip's name."""
-        return self.chip.name
+        """The name of the board, or of the chip alone."""
+        return self.board.name
+
+    @property
+    def chip(self) -> Chip:
+        """The chip that the board carries."""
+        return self.board.chip
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -164,7 +170,7 @@ class Program:
 
     def _mapping(self) -> dict[str, Any]:
         return {
-            "chip": self.chip.model_dump(mode="json"),
+            "board": self.board.model_dump(mode="json"),
             "reset_every": self.reset_every,
             "cores": [asdict(core) for core in self.cores],
         }
@@ -218,7 +224,7 @@ class Program:
             return cls(
                 network=network,
                 reference=reference,
-                chip=Chip.model_validate(content["chip"]),
+                board=Board.model_validate(content["board"]),
                 cores=tuple(_read_core(c, network) for c in content["cores"]),
                 passes=tuple(_read_report(p) for p in content["passes"]),
                 reset_every=int(content["reset_every"]),
@@ -229,7 +235,7 @@ class Program:
 
 def _as_nir(graph: Graph) -> bytes | None:
     """The network as a NIR file for other tools; None where NIR can't say it."""
-    from astrodeploy.frontends.nir_file import nir_bytes
+    from astrodeploy.frontends.nir.file import nir_bytes
 
     try:
         return nir_bytes(graph)

@@ -8,25 +8,41 @@ import scipy.sparse
 
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray
 from astrodeploy.ir.wiring import Conv
-from astrodeploy.runs import entries
+from astrodeploy.runs import Entries
 
 Ranges = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """One spatial axis: output o reads input o * stride - padding + k * dilation through cell k."""
+    """One spatial axis: output o reads input o * stride - padding + k * dilation through cell k.
+
+    What ranges of outputs read is found once for each; inputs count from the first one that a range reads.
+    """
 
     inputs: int
     reads: IntArray  # (outputs, cells), -1 where a cell lies in the padding
     pixels: dict[tuple[int, int], int] = field(default_factory=dict)
+    known: dict[tuple[int, int], tuple[int, IntArray]] = field(default_factory=dict)
 
     def taps(self, start: int, stop: int) -> IntArray:
-        """How many of the outputs start..stop read each input through each cell: (inputs, cells)."""
-        reads = self.reads[start:stop]
-        cells = reads.shape[1]
-        places = (reads * cells + np.arange(cells))[reads >= 0]
-        return np.bincount(places, minlength=self.inputs * cells).reshape(self.inputs, cells)
+        """How many of the outputs start..stop read each input through each cell: (inputs in between, cells)."""
+        return self._found(start, stop)[1]
+
+    def first(self, start: int, stop: int) -> int:
+        """The first input that the outputs start..stop read."""
+        return self._found(start, stop)[0]
+
+    def _found(self, start: int, stop: int) -> tuple[int, IntArray]:
+        if (start, stop) not in self.known:
+            reads = self.reads[start:stop]
+            cells, inside = reads.shape[1], reads >= 0
+            first = int(reads.min(initial=self.inputs, where=inside))
+            width = max(0, int(reads.max(initial=-1)) + 1 - first)
+            places = ((reads - first) * cells + np.arange(cells))[inside]
+            taps = np.bincount(places, minlength=width * cells).reshape(width, cells)
+            self.known[start, stop] = first if width else 0, taps
+        return self.known[start, stop]
 
     def read(self, start: int, stop: int) -> int:
         """How many inputs the outputs start..stop read; found once for each range."""
@@ -35,15 +51,16 @@ class Axis:
         return self.pixels[start, stop]
 
     def entries(self, start: int, stop: int, cells: Array, reach: int, most: int) -> IntArray:
-        """Run-length entries in which each input's synapses to the outputs start..stop lie: (inputs,).
+        """Run-length entries in which each input's synapses to the outputs start..stop lie: (inputs in between,).
 
         `cells` says which cells of the kernel have a weight, (cells,).
         """
+        first, taps = self._found(start, stop)
         reads = np.where(cells, self.reads[start:stop], -1)
         outputs, _ = np.nonzero(reads >= 0)
-        inputs = reads[reads >= 0]
-        order = np.lexsort((outputs, inputs))
-        return entries(inputs[order], outputs[order], reach, most, self.inputs)
+        entries = Entries(len(taps), reach, most)
+        entries.add(reads[reads >= 0] - first, outputs)
+        return entries.counts
 
     def matrix(self) -> "scipy.sparse.csr_array":
         """Which output reads which input: (outputs, inputs) of ones."""
@@ -92,17 +109,28 @@ class ReceptiveFields:
     def filter_synapses(self, box: Ranges) -> tuple[IntArray, IntArray]:
         """Source neurons that the box reads, ascending, and how many of its synapses each has, zeros too."""
         taps = [axis.taps(*each).sum(1) for axis, each in zip(self.axes, box[1:], strict=True)]
-        return self._spread_out([self.outputs_of(box[0]), *taps])
-
-    def _spread_out(self, factors: list[IntArray]) -> tuple[IntArray, IntArray]:
-        """Where the outer product of one factor an axis is not 0, and its values there."""
+        factors = [self.outputs_of(box[0]), *taps]
         used = [np.flatnonzero(each) for each in factors]
         values = _outer([each[at] for each, at in zip(factors, used, strict=True)])
-        sources = np.ravel_multi_index(np.ix_(*used), self.conv.input_shape)
-        return np.asarray(sources.ravel()), np.asarray(values.ravel())
+        firsts = [0, *self._firsts(box)]
+        return self._sources([at + first for at, first in zip(used, firsts, strict=True)]), values.ravel()
+
+    def window(self, box: Ranges) -> IntArray:
+        """The source neurons between the first and the last that the box reads along each axis, ascending."""
+        taps = [axis.taps(*each) for axis, each in zip(self.axes, box[1:], strict=True)]
+        along = [
+            np.arange(first, first + len(each)) for first, each in zip(self._firsts(box), taps, strict=True)
+        ]
+        return self._sources([np.arange(self.conv.input_shape[0]), *along])
+
+    def _firsts(self, box: Ranges) -> list[int]:
+        return [axis.first(*each) for axis, each in zip(self.axes, box[1:], strict=True)]
+
+    def _sources(self, along: list[IntArray]) -> IntArray:
+        return np.asarray(np.ravel_multi_index(np.ix_(*along), self.conv.input_shape).ravel())
 
     def nonzero_synapses(self, box: Ranges) -> IntArray:
-        """How many synapses of the box whose weight is not 0 every source neuron has: (sources,)."""
+        """How many synapses of the box whose weight is not 0 every source neuron of its window has."""
         counts: Array = self._nonzero_cells(box[0])
         for axis, each in zip(self.axes, box[1:], strict=True):
             counts = np.tensordot(counts, axis.taps(*each), (1, 1))  # (channels, cells left, inputs done)
@@ -116,11 +144,11 @@ class ReceptiveFields:
         return np.asarray(by_group.reshape(-1, *filters.shape[2:]))
 
     def entries(self, box: Ranges, reach: int, most: int) -> IntArray:
-        """Run-length entries of every source neuron in the box, each within a line of outputs: (sources,)."""
+        """Run-length entries of every source neuron of the box's window, each within a line of outputs."""
         last = self.axes[-1]
         patterns, found = self._lines(box[0])  # a line of the kernel's cells is one of few patterns
         each = [last.entries(*box[-1], cells, reach, most) for cells in patterns]
-        counts: Array = found @ np.array(each).reshape(len(patterns), last.inputs)
+        counts: Array = found @ np.array(each).reshape(len(patterns), -1)
         if (
             len(self.axes) > 1
         ):  # (channels, cells, inputs): through each cell so many lines of outputs read a line

@@ -16,7 +16,6 @@ from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
-import scipy.sparse
 
 from astrodeploy.chip import Chip
 from astrodeploy.formulas import (
@@ -30,7 +29,7 @@ from astrodeploy.formulas import (
 )
 from astrodeploy.ir import Compartments, Connection, Population
 from astrodeploy.ir.arrays import FloatArray, IntArray
-from astrodeploy.ir.wiring import Conv, Dense, Wiring
+from astrodeploy.ir.wiring import Conv, Dense, Random, Wiring
 from astrodeploy.positions import Positions, Runs
 from astrodeploy.program import Slice
 from astrodeploy.receptive_fields import ReceptiveFields
@@ -114,6 +113,11 @@ class DenseStored(Stored):
 
     encoding: ClassVar[Encoding] = "dense"
 
+    @property
+    def is_open(self) -> bool:
+        """False where not even one target would fit a core."""
+        return self.connection.wiring.shape[1] <= self.chip.limits.input_axons_per_core.value
+
     def synapses(self, cut: Slice) -> tuple[IntArray, IntArray]:  # noqa: D102
         sources = self.connection.wiring.shape[1]
         return np.arange(sources), np.full(sources, cut.size, np.int64)
@@ -133,23 +137,22 @@ class SparseStored(Stored):
     encoding: ClassVar[Encoding] = "sparse"
 
     @cached_property
-    def _ones(self) -> "scipy.sparse.csr_array":
-        """One where a weight is not 0: (targets, sources)."""
-        return (self.positions.rows != 0).astype(np.float32)
+    def _ones(self) -> Wiring:
+        """One where a weight is not 0."""
+        wiring = self.connection.wiring
+        return wiring.with_values((wiring.values != 0).astype(np.float32))
 
     def synapses(self, cut: Slice) -> tuple[IntArray, IntArray]:  # noqa: D102
-        counts = self.positions.counts(cut)
-        sources = np.flatnonzero(counts)
-        return sources, counts[sources]
+        return self.positions.axons(cut)
 
     def load(self, cut: Slice) -> Load:  # noqa: D102
-        alike = np.bincount(self.positions.counts(cut))  # axons by their number of synapses
+        alike = np.bincount(self.positions.axons(cut)[1], minlength=1)  # axons by their number of synapses
         each = sparse_bits(np.arange(alike.size), self.connection.delay, self.chip)
         axons = int(alike[1:].sum())
         return Load(int(alike @ each), axons, axons, self.words(int(each[-1])))
 
     def gathered(self, values: FloatArray) -> FloatArray:  # noqa: D102
-        return np.asarray((self._ones @ values.T).T)
+        return self._ones.deliver(values)
 
 
 class RunLengthStored(SparseStored):
@@ -168,20 +171,20 @@ class RunLengthStored(SparseStored):
     def _beats(self, bits: int) -> bool:
         """Whether it would be chosen if the sampled sources' synapses took so many bits."""
         _, counts = self._sampled
-        share = counts.size / self.connection.wiring.shape[1]
+        share = counts.size / max(1, self.positions.axons(self.whole)[0].size)
         sparse = int(sparse_bits(counts, self.connection.delay, self.chip).sum())
         return bits < sparse and all(bits <= share * cost for cost in self.costs.values())
 
     @cached_property
     def _sampled(self) -> tuple[IntArray, IntArray]:
         """Source neurons with about SAMPLE synapses in all, spread at random; how many each has."""
-        counts = self.positions.counts(self.whole)
+        sources, counts = self.positions.axons(self.whole)
         share = SAMPLE / max(1, int(counts.sum()))
         if share >= 1:
-            return np.arange(counts.size), counts
+            return sources, counts
         size = max(1, int(share * counts.size))
-        sources = np.sort(np.random.default_rng(0).choice(counts.size, size, replace=False))
-        return sources, counts[sources]
+        chosen = np.sort(np.random.default_rng(0).choice(counts.size, size, replace=False))
+        return sources[chosen], counts[chosen]
 
     @cached_property
     def skip_bits(self) -> int:
@@ -204,10 +207,9 @@ class RunLengthStored(SparseStored):
         return run_length_bits(counts, entries, skip_bits, self.connection.delay, self.chip)
 
     def load(self, cut: Slice) -> Load:  # noqa: D102
-        counts, runs = self.positions.counts(cut), self.positions.runs(cut)
-        used = np.flatnonzero(counts)
-        each = self._bits(counts[used], lambda *entry: runs(*entry)[used], self.skip_bits)
-        return Load(int(each.sum()), used.size, used.size, self.words(int(each.max(initial=0))))
+        sources, counts = self.positions.axons(cut)
+        each = self._bits(counts, self.positions.runs(cut), self.skip_bits)
+        return Load(int(each.sum()), sources.size, sources.size, self.words(int(each.max(initial=0))))
 
 
 class ConvolutionStored(Stored):
@@ -273,6 +275,8 @@ def weights(wiring: Wiring) -> int:
         return int(ReceptiveFields(wiring).nonzero_synapses(whole).sum())
     if isinstance(wiring, Dense):
         return int(np.count_nonzero(wiring.values))
+    if isinstance(wiring, Random):
+        return int(wiring.with_values(wiring.values != 0).deliver(np.ones(wiring.sources, np.int64)).sum())
     return int(np.count_nonzero(wiring.sparse.data))
 
 

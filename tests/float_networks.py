@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.engines.recording import Job
 from astrodeploy.ir import LIF, Astrocyte, Compartments, Connection, CubaLIF, Graph, Input, Population, verify
 from astrodeploy.ir.nodes import Constant, Membrane
@@ -113,11 +113,11 @@ def random_closed_loop(rng: Generator, inputs: int = 12) -> Graph:
 
 def compiled(float_graph: Graph, reset_every: int = 0) -> Program:
     """The Program of a float network, without cores."""
-    draft = Draft(float_graph, load_chip("loihi2"))
+    draft = Draft(float_graph, load_target("loihi2"))
     for each in (Canonicalise(), Lower(), Retime(), Quantise()):
         draft, _ = each.apply(draft)
     verify(draft.graph)
-    return Program(draft.graph, draft.reference, draft.chip, (), (), reset_every)
+    return Program(draft.graph, draft.reference, draft.board, (), (), reset_every)
 
 
 def job(program: Program, spikes: object, reset_every: int = 0) -> Job:
@@ -136,10 +136,10 @@ def job(program: Program, spikes: object, reset_every: int = 0) -> Job:
 
 def float_job(net: Graph, spikes: object, reset_every: int = 0) -> Job:
     """A job for the float engines alone, with all states; spikes (rows, steps, inputs), or by input."""
-    draft = Draft(net, load_chip("loihi2"))
+    draft = Draft(net, load_target("loihi2"))
     for each in (Canonicalise(), Lower(), Retime()):
         draft, _ = each.apply(draft)
-    program = Program(draft.graph, draft.reference, draft.chip, (), (), reset_every)
+    program = Program(draft.graph, draft.reference, draft.board, (), (), reset_every)
     given = spikes if isinstance(spikes, dict) else {program.network.input.name: np.asarray(spikes, np.uint8)}
     neurons = [p.name for p in draft.reference.populations if isinstance(p.node, Membrane)]
     return Job(program, given, reset_every, frozenset((n, s) for n in neurons for s in ("v", "u", "gain")))

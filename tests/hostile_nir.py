@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from nir_documents import DT, every_node
 
 from astrodeploy.errors import NirError, UnsupportedError
-from astrodeploy.frontends.nir_file import read_nir
-from astrodeploy.frontends.nir_rules import NirOptions
+from astrodeploy.frontends.nir.file import read_nir
+from astrodeploy.frontends.nir.rules import NirOptions
 
 OPTIONS = NirOptions(dt=DT, reset="zero", if_r="per_second")
 NAMES = (

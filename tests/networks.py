@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.compartments import KINDS, Kind, Range
 from astrodeploy.compartments.kind import Port, State
 from astrodeploy.compartments.language import (
@@ -85,7 +85,7 @@ def network(inputs: int, populations: Sequence[Population], connections: Sequenc
 
 def job(graph: Graph, spikes: object, *, reset_every: int = 0, record_all: bool = True) -> Job:
     """Run `spikes` (rows, steps, inputs), or those by input, and, as a default, record every state."""
-    program = Program(graph, graph, load_chip("loihi2"), (), (), reset_every)
+    program = Program(graph, graph, load_target("loihi2"), (), (), reset_every)
     record = frozenset(
         (p.name, state)
         for p in graph.populations

@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from astrodeploy.engines.reference import simulate
-from astrodeploy.frontends.onnx_file import from_onnx
+from astrodeploy.frontends.onnx.file import from_onnx
 from astrodeploy.host import run_stage
 
 ROWS = "rows"

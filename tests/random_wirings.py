@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 from networks import Generator, edgy, population
 
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.compartments import Kind, Range
 from astrodeploy.engines.recording import Job
 from astrodeploy.errors import InputError
@@ -162,5 +162,5 @@ def structured_job(rng: Generator, graph: Graph, rows: int = 2, steps: int = 15)
         for state in p.node.kind.states
     )
     reset_every = int(rng.choice([0, 5, 7]))
-    program = Program(graph, graph, load_chip("loihi2"), (), (), reset_every)
+    program = Program(graph, graph, load_target("loihi2"), (), (), reset_every)
     return Job(program, spikes, reset_every, record)

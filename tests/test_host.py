@@ -14,7 +14,7 @@ from onnx_models import exported, model
 import astrodeploy as ad
 from astrodeploy.encoders import encode_rate
 from astrodeploy.errors import InputError, ProgramError, StimulusError, UnsupportedError
-from astrodeploy.frontends.host_export import stage_of
+from astrodeploy.frontends.torch.host_export import stage_of
 from astrodeploy.host import measured, run_stage
 from astrodeploy.ir import Population, RateEncoder, verify
 from astrodeploy.ir.host import HostStage
@@ -208,7 +208,7 @@ def test_a_trace_keeps_the_hosts_time(program, tmp_path):
 def test_the_cut_and_its_cost_are_told(program, tmp_path):
     trace = program.run(RNG.standard_normal((3, 5)))
     cost = ad.estimate(program, trace)
-    power = program.chip.costs.host_power_per_chip_mW
+    power = program.chip.power.host_power_per_chip_mW
     assert cost.host_seconds == pytest.approx(trace.host_seconds / 3)
     assert cost.parts["ordinary layers"].high == pytest.approx(power.high * 1e-3 * cost.host_seconds)
     assert cost.energy_joules.high == pytest.approx(sum(part.high for part in cost.parts.values()))

@@ -11,7 +11,7 @@ from torch_networks import Chain, Hybrid, spikes, values
 
 import astrodeploy as ad
 from astrodeploy.errors import ChipError, DoesNotFit, InputError, UnsupportedError
-from astrodeploy.frontends.nir_file import to_nir
+from astrodeploy.frontends.nir.file import to_nir
 from astrodeploy.ir import Population
 from astrodeploy.ir.plain import fingerprint
 
@@ -109,7 +109,8 @@ def test_a_graph_that_breaks_a_law_is_refused_before_any_pass():
 
 def test_unknown_targets_are_told_which_there_are(tmp_path):
     with pytest.raises(
-        ChipError, match="there is no target 'loihi3': choose one of loihi1, loihi2, .*or give a chip's"
+        ChipError,
+        match="there is no target 'loihi3': choose a chip .*loihi1, loihi2.*, a board .*, or give a",
     ):
         ad.compile(Chain(), "loihi3")
     with pytest.raises(ChipError, match="none.toml can't be read: No such file"):

@@ -14,7 +14,7 @@ from torch_networks import Hybrid, Nested, values
 import astrodeploy as ad
 from astrodeploy import storage
 from astrodeploy.errors import InputError, ProgramError
-from astrodeploy.frontends.checkpoint import write_checkpoint
+from astrodeploy.frontends.torch.checkpoint import write_checkpoint
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.ir.plain import fingerprint
 from astrodeploy.passes.flow import FLOW
@@ -193,17 +193,17 @@ def place(content, ranges):
     ("change", "message"),
     [
         (
-            lambda c: c.update(version=3),
-            "is a astrodeploy program of version 3; this astrodeploy reads up to 2: update",
+            lambda c: c.update(version=4),
+            "is a astrodeploy program of version 4; this astrodeploy reads up to 3: update",
         ),
         (
             lambda c: c.update(version=1),
-            "is a astrodeploy program of version 1; this astrodeploy reads versions from 2 on: make it anew",
+            "is a astrodeploy program of version 1; this astrodeploy reads versions from 3 on: make it anew",
         ),
         (lambda c: c.update(format="other"), "is no astrodeploy program: its format is 'other'"),
         (lambda c: c.pop("network"), "is malformed .*make the Program anew"),
-        (lambda c: c.pop("chip"), "is malformed"),
-        (lambda c: c["chip"].pop("limits"), "is malformed"),
+        (lambda c: c.pop("board"), "is malformed"),
+        (lambda c: c["board"]["chip"].pop("limits"), "is malformed"),
         (lambda c: c.update(cores=[{}]), "is malformed"),
         (lambda c: c.update(cores=3), "is malformed"),
         (lambda c: place(c, [[0, 99]]), r"malformed \(a core holds hidden\[0..98\], outside .* \(12,\)\)"),

@@ -16,6 +16,7 @@ NAMES = {
     "Program",
     "Trace",
     "Verification",
+    "WhatIf",
     "compile",
     "estimate",
     "export",
@@ -24,6 +25,7 @@ NAMES = {
     "report",
     "save",
     "verify",
+    "what_if",
 }
 
 

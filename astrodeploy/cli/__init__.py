@@ -9,7 +9,8 @@ INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
 def main() -> None:
     """Run the command line; an error is one message on stderr and a non-zero exit code."""
-    from astrodeploy.cli.fine_tune import app  # with all commands
+    from astrodeploy.cli import fine_tune, targets  # noqa: F401  # which add their commands
+    from astrodeploy.cli.commands import app
     from astrodeploy.cli.screen import complain
 
     sys.path.append("")  # so that module:function finds the user's own modules in the current folder

@@ -64,7 +64,7 @@ def compile_(
         str, typer.Argument(help="A .pt, .nir, .net or .onnx file, or package.module:function.")
     ],
     target: Annotated[
-        str, typer.Option("--target", "-t", help="A chip's name, or its .toml file.")
+        str, typer.Option("--target", "-t", help="A chip or a board, by name or its .toml file.")
     ] = "loihi2",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The Program folder to write.")
@@ -88,6 +88,12 @@ def compile_(
     reset_every: Annotated[
         int | None, typer.Option("--reset-every", help="Clear fast states every so many steps of a run.")
     ] = None,
+    pack: Annotated[
+        str, typer.Option("--pack", help="fewest: the fewest cores that hold it; fastest: the shortest step.")
+    ] = "fastest",
+    model: Annotated[
+        str | None, typer.Option("--model", help="The chip's cost model that fastest goes by, by name.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compile a trained network into a Program."""
@@ -106,6 +112,8 @@ def compile_(
             freeze_astrocytes=freeze_astrocytes,
             allow_delay=allow_delay,
             reset_every=reset_every,
+            pack=pack,
+            model=model,
         )
         path = program.save(output or Path(_stem(source) + ".astro"))
     if as_json:
@@ -192,36 +200,59 @@ def estimate(
     program_path: ProgramPath,
     input_: Annotated[Path | None, typer.Option("--input", help="An .npz file with x; else --rate.")] = None,
     rate: Annotated[
-        float | None, typer.Option("--rate", min=0, max=1, help="Assumed spikes per neuron and step.")
+        list[str] | None,
+        typer.Option(
+            "--rate",
+            metavar="RATE|LAYER=RATE",
+            help="Assumed messages per neuron and step, 0..1, of all layers or of one. Repeat it.",
+        ),
     ] = None,
     carry: Carry = None,
     samples: Samples = None,
     steps: Steps = None,
+    model: Annotated[str | None, typer.Option("--model", help="A cost model of the chip, by name.")] = None,
+    timing: Annotated[
+        str,
+        typer.Option(
+            "--timing",
+            metavar="largest|barrier-after|queueing",
+            help="A step: the largest of core, link and barrier; the barrier after them; with messages waiting.",
+        ),
+    ] = "largest",
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--what-if",
+            metavar="steps|rate|board|model|timing=A,B,...",
+            help="Also the cost with one thing changed at a time. Repeat it.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Energy and latency of one inference, with their range."""
-    from astrodeploy.cli.tables import show_estimate
-    from astrodeploy.costs import estimate
+    from astrodeploy.cli.costs import show_cases, show_estimate, varied
+    from astrodeploy.costs import what_if as compare
+    from astrodeploy.costs.rates import stated
 
-    program = _load(program_path)
-    if (input_ is None) == (rate is None):
+    vary, program = varied(what_if or ()), _load(program_path)
+    if (input_ is None) == (not rate):
         raise InputError(
             "estimate counts events in a run (--input x.npz) or assumes a rate (--rate 0.1): give one"
         )
-    if input_ is None:
-        if carry or samples:
-            raise InputError(
-                "--carry and --samples say how a run is made: give --input x.npz, or leave them out"
-            )
-        result = estimate(program, rates=rate, steps=steps)
-    else:
-        x, _ = _stimulus(input_, samples)
-        with screen.err.status("counting events of a run"):
-            result = estimate(program, program.run(x, steps=steps, carry=tuple(carry or ())))
+    if input_ is None and (carry or samples):
+        raise InputError("--carry and --samples say how a run is made: give --input x.npz, or leave them out")
+    x = None if input_ is None else _stimulus(input_, samples)[0]
+    rates, kept = stated(program, rate) if rate else None, tuple(carry or ())
+    with screen.err.status("counting events"):
+        found = compare(
+            program, x, rates=rates, steps=steps, model=model, timing=timing, carry=kept, vary=vary
+        )
     if as_json:
-        screen.print_json(result.to_dict())
-    else:
-        show_estimate(result)
+        screen.print_json(found.to_dict() if vary else found.base.to_dict())
+        return
+    show_estimate(found.base)
+    if vary:
+        show_cases(found)
 
 
 @app.command()
@@ -251,7 +282,9 @@ def report(
     verification = None
     if engines is not None and x is not None:
         with screen.err.status(f"verifying on {engines}"):
-            verification = verify(program, part(x, slice(VERIFIED)), _names(engines), carry=kept)
+            labels = None if y is None else y[:VERIFIED]
+            checked = part(x, slice(VERIFIED))
+            verification = verify(program, checked, _names(engines), carry=kept, labels=labels)
     with screen.err.status("writing the report"):
         path = report(program, x, labels=y, path=output, carry=kept, verification=verification)
     screen.say(f"wrote {path}")
@@ -297,31 +330,6 @@ def export(
     with screen.err.status(f"exporting {source}"):
         path = export(source, output, dt=dt, reset=reset, threshold=threshold, if_r=if_r)
     screen.say(f"wrote {path}")
-
-
-@app.command()
-def targets(
-    nir: Annotated[bool, typer.Option("--nir", help="What becomes of every NIR node on every chip.")] = False,
-    as_json: Json = False,
-) -> None:
-    """List the chips, or compile a small network of every NIR node for each."""
-    from astrodeploy.chip import chip_names, load_chip
-    from astrodeploy.cli.tables import show_support, show_targets
-
-    if nir:
-        from dataclasses import asdict
-
-        from astrodeploy.frontends.nir_support import support
-
-        with screen.err.status("compiling a network of every NIR node for every chip"):
-            found = list(support())
-        screen.print_json([asdict(each) for each in found]) if as_json else show_support(found)
-        return
-    chips = [load_chip(name) for name in chip_names()]
-    if as_json:
-        screen.print_json([chip.model_dump(mode="json") for chip in chips])
-    else:
-        show_targets(chips)
 
 
 @app.command()

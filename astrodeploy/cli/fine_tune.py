@@ -47,8 +47,8 @@ def fine_tune(
 ) -> None:
     """Train a network's weights and biases through the chip's own rounding."""
     from astrodeploy.finetune.training import Settings, tune
-    from astrodeploy.frontends.checkpoint import write_checkpoint
     from astrodeploy.frontends.stimulus import read_stimulus
+    from astrodeploy.frontends.torch.checkpoint import write_checkpoint
     from astrodeploy.pipeline import load
 
     x, y = read_stimulus(data)

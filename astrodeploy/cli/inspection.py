@@ -30,7 +30,7 @@ def inspect_source(source: str, as_json: bool, rules: dict[str, Any]) -> None:
 
 
 def _show_refused(source: str, error: NirError, as_json: bool) -> None:
-    from astrodeploy.frontends.nir_overview import overview
+    from astrodeploy.frontends.nir.overview import overview
 
     nodes = overview(Path(source)) if Path(source).suffix == ".nir" else []
     if as_json:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 PLAIN_WIDTH = 120  # of tables that go into a file or a pipe
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def complain(message: str) -> None:

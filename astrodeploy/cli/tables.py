@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from astrodeploy.cli.distances import show_distance
-from astrodeploy.cli.screen import percent, say, si, span, table
+from astrodeploy.cli.screen import percent, say, table
 from astrodeploy.compartments.text import kind_text
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.graph import array_text
@@ -14,11 +14,8 @@ from astrodeploy.program import Note, Program
 from astrodeploy.synapses import weights
 
 if TYPE_CHECKING:
-    from astrodeploy.chip import Chip
     from astrodeploy.compare import Comparison, Verification
-    from astrodeploy.costs import Estimate
     from astrodeploy.doctor import Finding
-    from astrodeploy.frontends.nir_support import Support
     from astrodeploy.trace import Trace
 
 
@@ -146,7 +143,7 @@ def show_program(program: Program) -> None:
 
 def _of_the_chip(program: Program, note: Note) -> bool:
     """Whether a note is about an entry of the chip's file rather than about the network."""
-    return note.subject.startswith(f"{program.target}.")
+    return note.subject.startswith(f"{program.chip.name}.")
 
 
 def show_layers(program: Program) -> None:
@@ -284,59 +281,6 @@ def show_verification(verification: "Verification") -> None:
 def _comparison(each: "Comparison") -> tuple[object, ...]:
     first = "-" if each.first_divergence is None else str(each.first_divergence)
     return f"{each.left} = {each.right}", each.spikes, each.states, each.differing, first
-
-
-def show_estimate(estimate: "Estimate") -> None:
-    """Energy and latency with their range, parts, layers, and how sure they are."""
-    e, latency = estimate.energy_joules, estimate.latency_seconds
-    say(f"one inference on {estimate.target}, {estimate.steps} steps; {estimate.basis_text}")
-    rows = [("energy", span(e.low, e.typical, e.high, "J"))]
-    rows += [(f"  {name}", span(s.low, s.typical, s.high, "J")) for name, s in estimate.parts.items()]
-    rows.append(("latency", span(latency.low, latency.typical, latency.high, "s")))
-    a = estimate.astrocyte_joules
-    share = f", {percent(estimate.astrocyte_share)} of the operations"
-    if estimate.host_seconds:
-        time = f"{si(estimate.host_seconds, 's')} on this machine, measured"
-        rows.append(("and ordinary layers on the host", f"{time}; their energy is assumed"))
-    rows.append(("of which astrocytes", span(a.low, a.typical, a.high, "J") + share))
-    table("cost of an inference", ("what", ">typical (low to high)"), rows)
-    table(
-        "operations by layer",
-        ("layer", ">energy"),
-        [(name, span(s.low, s.typical, s.high, "J")) for name, s in estimate.by_layer.items()],
-    )
-    table(
-        "constants",
-        ("constant", ">low", ">typical", ">high", "quality", "source"),
-        [
-            (c.name, f"{c.low:.4g}", f"{c.typical:.4g}", f"{c.high:.4g}", c.quality, c.source)
-            for c in estimate.constants
-        ],
-    )
-
-
-def show_support(found: "Sequence[Support]") -> None:
-    """What becomes of NIR's nodes: a row a node, a column a chip."""
-    chips = sorted({each.chip for each in found})
-    rows = []
-    for node in dict.fromkeys(each.node for each in found):
-        on = {each.chip: each for each in found if each.node == node}
-        rows.append((node, *(_support(on[chip]) for chip in chips)))
-    table("NIR nodes", ("node", *chips), rows)
-
-
-def _support(each: "Support") -> str:
-    reason = each.reason.split("\n- ")[-1]
-    return f"{each.status}: {reason}" if reason else each.status
-
-
-def show_targets(chips: "Sequence[Chip]") -> None:
-    """The chips with their first limits."""
-    rows = []
-    for chip in chips:
-        limits = chip.limits
-        rows.append((chip.name, limits.cores.value, limits.compartments_per_core.value, chip.description))
-    table("targets", ("target", ">cores", ">compartments a core", "what"), rows)
 
 
 def show_findings(findings: "Sequence[Finding]") -> None:

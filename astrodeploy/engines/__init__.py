@@ -174,7 +174,7 @@ def trace_of(plan: Plan, recording: Recording, engine: str, seconds: float) -> T
         spikes=spikes,
         states=states,
         outputs=outputs,
-        events=core_events(program, sent),
+        events=core_events(program, sent, plan.job.reset_every),
         seconds=seconds,
         host_seconds=plan.host_seconds + after,
         versions=_versions() | dict(recording.versions),

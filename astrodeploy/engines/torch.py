@@ -75,7 +75,7 @@ class _Layer:
             self.messages[astrocytes] = np.zeros((job.rows, job.steps, len(self.cell.log_gain)))
 
     def _made(self) -> tuple[Any, Array]:
-        from astrodeploy.frontends.norse_cells import cell_of
+        from astrodeploy.frontends.torch.norse_cells import cell_of
 
         try:
             return cell_of(self.population.node, self.graph.dt)

@@ -9,16 +9,16 @@ core, and the output axons that its sources need for it as the part of a core th
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise, product
+from itertools import count, pairwise, product
 from math import ceil, inf, prod
 
 import numpy as np
 
 from astrodeploy.chip import Chip
 from astrodeploy.errors import DoesNotFit
-from astrodeploy.ir import Graph, Population
+from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.arrays import FloatArray, IntArray
-from astrodeploy.legality.configurations import Configurations, configurations
+from astrodeploy.legality.configurations import Configurations, configurations, instructions
 from astrodeploy.mapping.sums import Sums
 from astrodeploy.mapping.traffic import Traffic
 from astrodeploy.mapping.work import Work
@@ -27,6 +27,7 @@ from astrodeploy.synapses import Stored, neuron_bits, store
 
 GOOD_ENOUGH = 1.05  # times the cores that no way of cutting can do without: the search ends there,
 PATIENCE = 6  # or after as many ways that were no better
+GUESSES = 6  # of how many rows fit a core
 WORDS = "words_per_axon"
 Loads = Mapping[str, int]
 Limits = Mapping[str, int]
@@ -44,6 +45,11 @@ class FanOut:
         return Sums(self.counts)
 
     @cached_property
+    def _rate(self) -> float | None:
+        """The rate of all neurons, where they have one."""
+        return None if any(self.rates.strides) or not self.rates.size else float(self.rates.flat[0])
+
+    @cached_property
     def _messages(self) -> Sums:
         return Sums(self.counts * self.rates)
 
@@ -53,7 +59,7 @@ class FanOut:
 
     def messages(self, cut: Slice) -> float:
         """Messages that a box sends in a step."""
-        return self._messages.within(cut)
+        return self._messages.within(cut) if self._rate is None else self._rate * self._axons.within(cut)
 
 
 class Network:
@@ -66,7 +72,8 @@ class Network:
         self._into = {
             p.name: [s for s in self.stored if s.connection.target == p.name] for p in graph.populations
         }
-        self._alike: dict[str, Configurations] = {}
+        self._programs: dict[str, tuple[str, int]] = {}
+        self._alike: dict[str, Configurations | None] = {}
         self._neuron_bits = {p.name: neuron_bits(p) for p in self.populations}
         self.work = Work(graph, chip, self._into, traffic)
 
@@ -115,8 +122,17 @@ class Network:
             whole = Slice(name, tuple((0, n) for n in self.graph[name].shape))
             found = self._configurations(whole)
             alike = all(len(values) <= 1 for key, values in found.items() if key != "synapse_formats")
-            self._alike[name] = found if alike else {}
-        return self._alike[name] or self._configurations(cut)
+            self._alike[name] = found if alike else None
+        known = self._alike[name]
+        return self._configurations(cut) if known is None else known
+
+    def program(self, population: str) -> tuple[str, int]:
+        """Which neuron program a population runs, and its instructions."""
+        if population not in self._programs:
+            node = self.graph[population].node
+            assert isinstance(node, Compartments), population
+            self._programs[population] = node.kind.fingerprint, instructions(node.kind, self.chip)
+        return self._programs[population]
 
     def _configurations(self, cut: Slice) -> Configurations:
         return configurations(self.graph[cut.population], cut, self._into[cut.population], self.chip)
@@ -139,10 +155,18 @@ def fits(loads: Loads, room: Limits) -> bool:
     return all(loads[k] <= limit for k, limit in room.items())
 
 
+def first_row(box: Slice) -> Slice:
+    """The least that a box is cut to."""
+    axis = 1 if len(box.ranges) > 1 else 0
+    start = box.ranges[axis][0]
+    return replace(box, ranges=(*box.ranges[:axis], (start, start + 1), *box.ranges[axis + 1 :]))
+
+
 def largest(box: Slice, room: Limits, loads: Callable[[Slice], Loads], guess: int = 1) -> Slice | None:
     """The largest beginning of a box that has room, cut by rows; None where not even one row has.
 
-    Found by doubling and bisection from a guess of the rows, as loads only grow.
+    Loads only grow with the rows, and nearly in proportion: where they fill the room is guessed from what
+    has been tried, and bisected where the guesses do not close in.
     """
     axis = 1 if len(box.ranges) > 1 else 0
     start, stop = box.ranges[axis]
@@ -150,19 +174,21 @@ def largest(box: Slice, room: Limits, loads: Callable[[Slice], Loads], guess: in
     def upto(end: int) -> Slice:
         return replace(box, ranges=(*box.ranges[:axis], (start, end), *box.ranges[axis + 1 :]))
 
-    low, high = start, min(stop, start + guess)
-    while low < high and fits(loads(upto(high)), room):
-        more = 1 if low == start else 2 * (high - low)  # a good guess is hardly ever exceeded
-        low, high = high, min(stop, high + more)
-    if low < high:
-        high -= 1  # it did not fit
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(loads(upto(middle)), room):
-            low = middle
+    low, high, below = start, stop + 1, dict.fromkeys(room, 0)  # the last that fits, the first that does not
+    end = min(stop, start + guess)
+    for tries in count(1):
+        tried = loads(upto(end))
+        slope = {k: (tried[k] - below[k]) / (end - low) for k in room}
+        filled = min(((room[k] - below[k]) / each for k, each in slope.items() if each > 0), default=inf)
+        guessed = low + int(min(filled, stop))
+        if fits(tried, room):
+            low, below = end, {k: tried[k] for k in room}
         else:
-            high = middle - 1
-    return upto(low) if low > start else None
+            high = end
+        if high - low <= 1:
+            return upto(low) if low > start else None
+        end = min(max(guessed, low + 1), high - 1) if tries < GUESSES else (low + high) // 2
+    raise AssertionError("the range closes")
 
 
 class Cutter:
@@ -246,6 +272,8 @@ class Cutter:
 
     def _promising(self, strips: list[Slice], most: int) -> bool:
         """Whether a strip in the middle has few enough boxes for all to have no more than `most`."""
+        if len(strips) == 1:
+            return True
         middle = self._by_rows([strips[len(strips) // 2]], most)
         return middle is not None and (len(middle) - 1) * len(strips) <= most
 
@@ -288,16 +316,19 @@ class Cutter:
         raise AssertionError("every neuron fits a core")
 
     def too_large(self, box: Slice) -> DoesNotFit:
-        """What a box's first neuron asks of a core, beside the limits."""
-        first = replace(box, ranges=tuple((start, start + 1) for start, _ in box.ranges))
-        place = [start for start, _ in box.ranges]
-        loads, limits, chip = self.loads(first), self.limits, self.network.chip
+        """What the smallest beginning of a box that does not fit asks of a core, beside the limits."""
+        one = tuple((start, start + 1) for start, _ in box.ranges)
+        row = tuple(one[i] if i == (len(one) > 1) else each for i, each in enumerate(box.ranges))
+        tried = [replace(box, ranges=ranges) for ranges in (one, row, box.ranges)]
+        cut = next((each for each in tried if not fits(self.loads(each), self.limits)), box)
+        loads, limits, chip = self.loads(cut), self.limits, self.network.chip
         over = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] > limit)
         within = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] <= limit)
+        place = [start for start, _ in cut.ranges]
+        neuron = f"neuron {place[0] if len(place) == 1 else tuple(place)} of {cut.population}"
         return DoesNotFit(
-            f"neuron {place[0] if len(place) == 1 else tuple(place)} of {box.population} alone does not fit a "
-            f"core of {chip.name}: it needs {over} (within the limits: {within or 'nothing'}); give it fewer "
-            "inputs or fewer targets, or choose a larger chip"
+            f"{neuron if cut.size == 1 else cut} alone does not fit a core of {chip.name}: it needs {over} (within "
+            f"the limits: {within or 'nothing'}); give it fewer inputs or fewer targets, or choose a larger chip"
         )
 
 

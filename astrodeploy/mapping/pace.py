@@ -28,11 +28,19 @@ def fewest(network: Network, available: int) -> Mapping:
     """As few cores as first fit finds, with whole boxes or, where they are few, filled to the last gap."""
     cutter = settled(network, available)
     bins = plain(network, cutter)
-    worthwhile = len(bins) <= FEW and len(bins) > _least(network, cutter)
-    if worthwhile or len(bins) > available:
-        closer = filled(network, cutter)
-        bins = closer if len(closer) < len(bins) else bins
+    least = _least(network, cutter)
+    worthwhile = least < len(bins) <= FEW
+    if worthwhile or least <= available < len(bins):
+        bins = min(bins, _filled(network, cutter) or bins, key=len)
     return Mapping(bins, cutter)
+
+
+def _filled(network: Network, cutter: Cutter) -> list[Bin]:
+    """Cores filled to the last gap; none where fan-outs grow so that a box does not fit any more."""
+    try:
+        return filled(network, cutter)
+    except DoesNotFit:
+        return []
 
 
 def _least(network: Network, cutter: Cutter) -> int:

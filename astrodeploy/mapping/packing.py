@@ -7,8 +7,20 @@ boards of thousands of cores.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from astrodeploy.ir import Population
-from astrodeploy.mapping.cutting import Cutter, FanOut, Limits, Loads, Network, beyond, fits, largest
+from astrodeploy.mapping.cutting import (
+    Cutter,
+    FanOut,
+    Limits,
+    Loads,
+    Network,
+    beyond,
+    first_row,
+    fits,
+    largest,
+)
 from astrodeploy.program import Slice
 
 FULL = 0.99  # of a limit: such a core is closed
@@ -16,9 +28,10 @@ OPEN = 256  # cores that are open at once
 
 
 class Bin:
-    """A core while it is filled."""
+    """A core while it is filled, by its number among those of a packing."""
 
-    def __init__(self, network: Network, limits: Limits) -> None:
+    def __init__(self, network: Network, limits: Limits, number: int = 0) -> None:
+        self.number = number
         self.slices: list[Slice] = []
         self.network = network
         self.limits = limits
@@ -36,8 +49,16 @@ class Bin:
 
     def takes(self, cut: Slice, loads: Loads) -> bool:
         """Whether there is room for a box."""
+        if not fits(loads, self.left()):
+            return False
         values = self.together(cut)
-        return fits(loads, self.left()) and all(len(values[name]) <= self.limits[name] for name in values)
+        return self._runs(cut) and all(len(values[name]) <= self.limits[name] for name in values)
+
+    def _runs(self, cut: Slice) -> bool:
+        """Whether the neuron programs of all boxes have room together."""
+        limit = self.network.chip.limits.program_instructions_per_core
+        programs = dict(self.network.program(each.population) for each in (*self.slices, cut))
+        return limit is None or sum(programs.values()) <= limit.value
 
     def add(self, cut: Slice, loads: Loads) -> None:
         """Put a box in."""
@@ -61,6 +82,9 @@ class Packing:
     bins: list[Bin] = field(default_factory=list)
     open: list[Bin] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._room = np.zeros((OPEN, len(self.cutter.limits)), np.int64)  # of every core, by its number
+
     def pack(self) -> list[Bin]:
         """All boxes in cores, as many as it takes."""
         for population in self.network.populations:
@@ -74,39 +98,49 @@ class Packing:
     def _place(self, population: Population, box: Slice) -> Slice | None:
         """Place a box, or as much of it as fits; returns the rest."""
         loads = self.cutter.loads(box)
-        home = next((b for b in self._candidates(population) if b.takes(box, loads)), None)
+        roomy = self._candidates(population, self._roomy(loads))
+        home = next((b for b in roomy if b.takes(box, loads)), None)
         cut = box if home else None
         if home is None and self.gaps:
             home, cut = next(self._gaps(box), (None, None))
         if home is None:
             home = self._opened()
-            cut = largest(box, home.limits, self.cutter.loads)
+            cut = box if fits(loads, home.limits) else largest(box, home.limits, self.cutter.loads)
         if cut is None:
             raise self.cutter.too_large(box)
         home.add(cut, loads if cut is box else self.cutter.loads(cut))
+        self._room[home.number] = list(home.left().values())
         if home.is_full:
             self.open.remove(home)
         return beyond(box, cut)
 
+    def _roomy(self, loads: Loads) -> list[Bin]:
+        """Open cores with room for loads, all compared at once."""
+        room = self._room[[home.number for home in self.open]]
+        has_room = np.all(room >= [loads[k] for k in self.cutter.limits], axis=1)
+        return [self.open[i] for i in np.flatnonzero(has_room)]
+
     def _gaps(self, box: Slice) -> Iterator[tuple[Bin, Slice]]:
         """Open cores that have room for a beginning of a box."""
-        for home in self.open:
+        for home in self._roomy(self.cutter.loads(first_row(box))):
             cut = largest(box, home.left(), self.cutter.loads)
             if cut is not None and home.takes(cut, self.cutter.loads(cut)):
                 yield home, cut
 
     def _opened(self) -> Bin:
-        home = Bin(self.network, self.cutter.limits)
+        home = Bin(self.network, self.cutter.limits, len(self.bins))
         self.bins.append(home)
         self.open = [*self.open[-OPEN + 1 :], home]
+        if home.number == len(self._room):
+            self._room = np.concatenate([self._room, np.zeros_like(self._room)])
         return home
 
-    def _candidates(self, population: Population) -> list[Bin]:
-        """Open cores, those first that hold what an astrocyte serves."""
+    def _candidates(self, population: Population, homes: list[Bin]) -> list[Bin]:
+        """Cores, those first that hold what an astrocyte serves."""
         if not population.is_astrocyte:
-            return self.open
+            return homes
         served = {c.target for c in self.network.graph.out_of(population.name)}
-        return sorted(self.open, key=lambda b: not any(s.population in served for s in b.slices))
+        return sorted(homes, key=lambda b: not any(s.population in served for s in b.slices))
 
 
 def settled(network: Network, available: int, step_ps: int | None = None) -> Cutter:

@@ -1,7 +1,6 @@
 """Sums over boxes of an array, each in constant time."""
 
 from functools import cached_property
-from itertools import product
 
 import numpy as np
 
@@ -24,18 +23,20 @@ class Sums:
         return np.ascontiguousarray(sums)
 
     @cached_property
-    def _corners(self) -> list[tuple[int, tuple[int, ...]]]:
-        """The sign of every corner of a box, and which end of each range it lies on."""
-        ends = product((0, 1), repeat=self.values.ndim)
-        return [((-1) ** (self.values.ndim - sum(corner)), corner) for corner in ends]
+    def _steps(self) -> list[int]:
+        """How far apart neighbours along each axis lie."""
+        return [step // self._sums.itemsize for step in self._sums.strides]
 
     def within(self, cut: Slice) -> float:
         """The sum over a box."""
         if self._alike is not None:
             return float(self._alike) * cut.size
-        at, ranges = self._sums.item, cut.ranges
-        corners = (
-            sign * at(tuple([r[c] for r, c in zip(ranges, ends, strict=True)]))
-            for sign, ends in self._corners
-        )
-        return float(sum(corners))
+        added, taken = [0], []
+        for (start, stop), step in zip(cut.ranges, self._steps, strict=True):
+            low, high = start * step, stop * step
+            added, taken = (
+                [at + high for at in added] + [at + low for at in taken],
+                [at + low for at in added] + [at + high for at in taken],
+            )
+        at = self._sums.item
+        return float(sum(map(at, added)) - sum(map(at, taken)))

@@ -1,6 +1,6 @@
 """The time that a box of neurons takes of its core in a step: what `--pack fastest` balances.
 
-    sending    updates, active where something is expected to arrive, in proportion to the operations of their
+    sending    updates, active as `costs/rest.py` has it, in proportion to the operations of their
                kind; spikes; messages, one for every box of targets
     receiving  messages, one from every source neuron; synaptic operations, one for every stored synapse
 
@@ -18,6 +18,7 @@ import numpy as np
 from astrodeploy.chip import Chip, Cost, operation_count
 from astrodeploy.compartments import KINDS
 from astrodeploy.compartments.kind import OperationList
+from astrodeploy.costs.rest import always_awake, awake_after
 from astrodeploy.ir import Compartments, Graph, Population
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.mapping.sums import Sums
@@ -103,8 +104,8 @@ class Work:
             _time(self.model.time_per_active_update_ns),
             _time(self.model.time_per_inactive_update_ns),
         )
-        reached = float(-np.expm1(-arriving))
-        update = (reached * active + (1 - reached) * inactive) * _weight(node.kind.step)
+        awake = _awake(population, arriving)
+        update = (awake * active + (1 - awake) * inactive) * _weight(node.kind.step)
         if node.kind.window is not None:
             update += active * _weight(node.kind.window) / node.period
         shaped = (
@@ -164,6 +165,12 @@ class _FilterSynapses:
         (first, last), *ranges = cut.ranges
         spatial = (upto[stop] - upto[start] for upto, (start, stop) in zip(self._upto, ranges, strict=True))
         return int((last - first) * self._each * prod(spatial))
+
+
+def _awake(population: Population, arriving: float) -> float:
+    """The part of its steps, 0..1, in which a neuron is active, by what arrives in the mean."""
+    lasts = 1 + awake_after(population).astype(np.float64)
+    return float(np.where(always_awake(population), 1.0, -np.expm1(-arriving * lasts)).mean())
 
 
 def _uniform(rates: FloatArray) -> bool:

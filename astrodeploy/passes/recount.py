@@ -19,6 +19,7 @@ from astrodeploy.ir.wiring import Conv, Dense
 from astrodeploy.program import Core, Slice
 from astrodeploy.synapses import RunLengthStored, Stored, neuron_bits
 
+PLACE_BITS = 32  # of a number that names a synapse, below those of its source
 Counts = list[Counter[str]]  # loads of each core, in the order of the cores
 Boxes = Mapping[str, list[tuple[int, Slice]]]  # of every population, with the positions of their cores
 Synapses = tuple[
@@ -83,22 +84,17 @@ def _listed(stored: Stored, cut: Slice) -> Synapses:
     if isinstance(wiring, Dense):
         places, sources = np.nonzero(wiring.values[neurons])
         return sources, places
-    rows = wiring.sparse
-    starts = rows.indptr[neurons]
-    lengths = rows.indptr[neurons + 1] - starts
-    places = np.repeat(np.arange(neurons.size), lengths)
-    first = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-    at = first + np.arange(places.size)
-    kept = rows.data[at] != 0
-    return rows.indices[at][kept], places[kept]
+    starts, sources, weights = wiring.rows(neurons)
+    places, kept = np.repeat(np.arange(neurons.size), np.diff(starts)), weights != 0
+    return sources[kept], places[kept]
 
 
 def _run_length(
     stored: RunLengthStored, senders: IntArray, synapses: Synapses, cut: Slice, chip: Chip
 ) -> IntArray:
     """Bits of every sender's list: a synapse that no entry holds any more begins one."""
-    order = np.lexsort(synapses[::-1])
-    sources, places = np.searchsorted(senders, synapses[0][order]), synapses[1][order]
+    both = np.sort(synapses[0].astype(np.int64) << PLACE_BITS | synapses[1])
+    sources, places = np.searchsorted(senders, both >> PLACE_BITS), both & ((1 << PLACE_BITS) - 1)
     lines = (
         places // (cut.ranges[-1][1] - cut.ranges[-1][0]) if len(cut.ranges) > 1 else np.zeros_like(places)
     )

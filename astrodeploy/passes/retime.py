@@ -52,13 +52,13 @@ class Retime:
 def _lengthened(draft: Draft) -> tuple[Draft, list[Note]]:
     """The draft with a longer lag on one edge of every loop that takes fewer steps than it has edges."""
     reference, notes = draft.reference or draft.graph, []
-    while loop := _relaxed(draft.graph)[1]:
+    while loop := relaxed(draft.graph)[1]:
         slowest = max(loop, key=lambda c: (c.lag, c.name))
         longer = slowest.lag + len(loop) - sum(c.lag for c in loop)
         draft = replace(draft, graph=_with_lag(draft.graph, slowest, longer))
         reference = _with_lag(reference, slowest, longer)
         ends = f"{slowest.source} -> {slowest.target}"
-        text = f"closes the loop {_names(loop)}: it takes {longer} steps instead of {slowest.lag} (--allow-delay)"
+        text = f"closes the loop {loop_text(loop)}: it takes {longer} steps instead of {slowest.lag} (--allow-delay)"
         notes.append(Note(ends, text, {"lag": longer}))
     return replace(draft, reference=reference), notes
 
@@ -79,16 +79,16 @@ def _with_lag(graph: Graph, changed: Connection, lag: int) -> Graph:
 
 def least_depths(graph: Graph) -> dict[str, int]:
     """Least depth of every population (Bellman-Ford). Raises UnsupportedError that names a loop."""
-    depths, loop = _relaxed(graph)
+    depths, loop = relaxed(graph)
     if loop:
         raise UnsupportedError(
-            f"the loop {_names(loop)} takes fewer steps in the model than it has edges: on the chip every edge "
+            f"the loop {loop_text(loop)} takes fewer steps in the model than it has edges: on the chip every edge "
             "takes one; give it that delay in the model too, or allow the longer one with --allow-delay"
         )
     return depths
 
 
-def _relaxed(graph: Graph) -> tuple[dict[str, int], list[Connection]]:
+def relaxed(graph: Graph) -> tuple[dict[str, int], list[Connection]]:
     """Least depths, or a loop for which there are none."""
     depths = dict.fromkeys(graph.layers, 0)
     cause: dict[str, Connection] = {}
@@ -123,5 +123,6 @@ def _loop(cause: dict[str, Connection], start: str) -> list[Connection]:
     return way[seen.index(name) :][::-1]
 
 
-def _names(loop: list[Connection]) -> str:
+def loop_text(loop: list[Connection]) -> str:
+    """The populations of a loop, in order."""
     return " -> ".join([loop[0].source, *(c.target for c in loop)])

@@ -168,7 +168,7 @@ def worst_case(layer: Layer, limits: Limits) -> Scale:
     headroom = _headroom(layer, worst.total * gain * steps)
     if biased := largest_bias(layer):
         headroom = min(headroom, BIAS_MAX / biased)
-    membrane = headroom if worst.largest == 0 else _within(layer, limits, worst, headroom)
+    membrane = headroom if worst.largest == 0 or worst.total == 0 else _within(layer, limits, worst, headroom)
     exponents = {each.name: _exponent_of(each.weights.values, membrane, limits) for each in layer.synapses}
     return Scale(membrane, exponents)
 

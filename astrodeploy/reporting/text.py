@@ -90,6 +90,7 @@ def span(value: Span, unit: str) -> Markup:
 FILTERS = {
     "joules": lambda value: exact(value, quantity(value, "J")),
     "seconds": lambda value: exact(value, quantity(value, "s")),
+    "watts": lambda value: exact(value, quantity(value, "W")),
     "count": lambda value: exact(value, count(value)),
     "number": lambda value: exact(value, number(value)),
     "mean": lambda value: exact(value, mean(value)),

@@ -16,8 +16,8 @@ import astrodeploy as ad
 from astrodeploy import engines
 from astrodeploy.cli import main
 from astrodeploy.errors import EngineError
-from astrodeploy.frontends.checkpoint import write_checkpoint
-from astrodeploy.frontends.nir_file import to_nir
+from astrodeploy.frontends.nir.file import to_nir
+from astrodeploy.frontends.torch.checkpoint import write_checkpoint
 
 HEAVY = ("torch", "numba", "matplotlib", "brian2", "norse", "nir", "scipy", "h5py")
 
@@ -248,6 +248,15 @@ def test_report(cli, folder):
     assert code == 0
     assert "wrote page.html" in out
     assert Path("page.html").read_text().startswith("<!")
+
+
+def test_report_tells_the_accuracy_of_every_cause_on_the_engines_that_are_named(cli, folder):
+    np.savez("labelled.npz", x=spikes(samples=5), y=np.zeros(5, np.int64))
+    code, *_ = cli(
+        "report", folder / "chain.astro", "--input", "labelled.npz", "--engines", "fast", "-o", "page.html"
+    )
+    assert code == 0
+    assert "The accuracy is that with the row's cause" in Path("page.html").read_text()
 
 
 def test_inspect_a_program_a_checkpoint_and_a_nir_file(cli, folder):
@@ -497,7 +506,11 @@ def networks(monkeypatch, tmp_path):
         ("soft", (), "hidden resets by <lambda>: supported are Norse.s reset_value, reset_subtract"),
         ("hooked", (), "the export check failed: hidden differs from the torch module first in step 0"),
         ("chain", ("--dt", "2e-3"), r"hidden was trained with dt = 0\.001 s, asked for is dt = 0\.002 s"),
-        ("chain", ("--target", "loihi3"), "there is no target 'loihi3': choose one of loihi1, loihi2"),
+        (
+            "chain",
+            ("--target", "loihi3"),
+            "there is no target 'loihi3': choose a chip .loihi1, loihi2, toy., a board",
+        ),
         ("chain", ("--reset-every", "0"), "reset_every must be at least 1 step, not 0"),
         ("nobody", (), "networks_of_mine:nobody can't be imported"),
         ("sentence", (), "a sentence does not exist"),
@@ -557,7 +570,7 @@ def test_a_plain_nir_file_asks_for_dt(cli, tmp_path):
         ),
         (
             ("run", "CHAIN", "--input", "SPIKES", "--engine", "oracle:x"),
-            "after the colon stands how many samples",
+            "--engine oracle:x: after the colon stands how many samples",
         ),
         (("run", "CHAIN", "--input", "SPIKES", "--carry", "dendrites"), "what can be carried is astrocytes"),
         (("run", "CHAIN", "--input", "SPIKES", "--steps", "3"), "the stimulus has 20 steps, asked for are 3"),
@@ -592,7 +605,7 @@ def test_wrong_use(arguments, message, cli, folder):
         ("compile", "a.pt", "--speed", "9"),
         ("compile", "a.pt", "--dt", "fast"),
         ("run", "a.astro", "--input", "x.npz", "--samples", "0"),
-        ("estimate", "a.astro", "--rate", "1.5"),
+        ("estimate", "a.astro", "--steps", "0"),
     ],
 )
 def test_options_that_do_not_exist_or_parse(arguments, cli):
@@ -628,7 +641,7 @@ def test_a_full_disk_in_a_process_of_its_own(folder, tmp_path):
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from astrodeploy.cli import main\n"
-        "import astrodeploy.pipeline, astrodeploy.frontends.checkpoint\n"
+        "import astrodeploy.pipeline, astrodeploy.frontends.torch.checkpoint\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))\n"
         "main()\n"
     )

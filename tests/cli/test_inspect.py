@@ -11,7 +11,7 @@ from float_networks import DT, graph, lif, several_inputs
 import astrodeploy as ad
 from astrodeploy.cli import main
 from astrodeploy.cli.tables import graph_facts, pattern_text
-from astrodeploy.frontends.checkpoint import write_checkpoint
+from astrodeploy.frontends.torch.checkpoint import write_checkpoint
 from astrodeploy.ir import Connection, Graph, Input, Population
 from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Sparse, pool
 

@@ -1,52 +1,43 @@
 """Events, counted by hand and by a slow witness."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hand_mapped import board_of_toys, connection, population, program_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrodeploy.arithmetic import ticks
-from astrodeploy.chip import load_chip
-from astrodeploy.compartments import KINDS
-from astrodeploy.costs.events import EVENTS, Expected, core_events, count_events
-from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
-from astrodeploy.ir.wiring import Conv, Dense
-from astrodeploy.passes.base import Draft
-from astrodeploy.passes.partition import Partition
-from astrodeploy.program import Program
+from astrodeploy.costs.activity import Expected, Recorded
+from astrodeploy.costs.events import EVENTS, core_events, count_events
+from astrodeploy.costs.placed import SYNAPTIC
+from astrodeploy.ir import Input, Population
+from astrodeploy.ir.wiring import Conv, Sparse
 from astrodeploy.synapses import store
 
 
-def population(name, size, kind="lif", depth=1, period=0):
-    made = KINDS[kind]
-    values = {k: np.full(size, max(0, r.low)) for k, r in made.parameters.items()}
-    initial = {k: np.full(size, s.initial) for k, s in made.states.items()}
-    return Population(name, (size,), Compartments(made, values, initial, period), depth)
-
-
-def connection(source, target, weight, port="current", delay=1):
-    return Connection(source, target, port, Dense(np.asarray(weight, np.int8)), delay=delay)
-
-
-def program_of(populations, connections, target="toy"):
-    graph = Graph(1e-3, tuple(populations), tuple(connections), (populations[-1].name,))
-    draft, _ = Partition().apply(Draft(graph, load_chip(target)))
-    return Program(graph, graph, draft.chip, draft.cores, ())
-
-
-def pair(weight=((1,),), target="toy"):
+def pair(weight=((1,),)):
     """One input neuron, one neuron, one synapse."""
+    size = np.shape(weight)
     return program_of(
-        [Population("input", (1,), Input()), population("layer", 1)],
+        [Population("input", (size[1],), Input()), population("layer", size[0])],
         [connection("input", "layer", weight)],
-        target,
     )
 
 
-def closed_loop(size=20, seed=0):
+def closed_loop(size=20, seed=0, target="toy"):
+    """Layers of which some are cut in two, on cores of several tiles (and chips)."""
     rng = np.random.default_rng(seed)
     pool = np.zeros((3, size), np.int8)
     pool[np.arange(size) % 3, np.arange(size)] = 1
+    half = size // 2
+    cores = {3: ["astro", ("out", (0, 2))], 5: [("layer", (half, size))], 15: [("out", (2, 5))]}
+    if half:
+        cores[0] = [("layer", (0, half))]
+    if target != "toy":
+        cores = {{3: 3, 5: 16 + 9, 15: 48 + 13, 0: 32}[k]: v for k, v in cores.items()}
+    sparse = rng.integers(1, 9, (5, size)) * (rng.random((5, size)) < 0.3)
     return program_of(
         [
             Population("input", (6,), Input()),
@@ -56,10 +47,12 @@ def closed_loop(size=20, seed=0):
         ],
         [
             connection("input", "layer", rng.integers(1, 9, (size, 6))),
-            connection("layer", "out", rng.integers(1, 9, (5, size)) * (rng.random((5, size)) < 0.3)),
+            connection("layer", "out", Sparse.of(sparse.astype(np.int8))),
             connection("layer", "astro", pool, "activity"),
             connection("astro", "layer", pool.T, "modulation", delay=2),
         ],
+        cores,
+        target,
     )
 
 
@@ -68,15 +61,27 @@ def convolutions(seed=0):
     rng = np.random.default_rng(seed)
     first = Conv(rng.integers(-9, 9, (3, 2, 3, 3)).astype(np.int8), (2, 7, 8), (1, 1), (0, 1), (1, 1))
     second = Conv(rng.integers(-1, 2, (6, 1, 2, 2)).astype(np.int8), (3, 5, 8), (2, 2), (0, 0), (1, 1), 3)
-    shapes = [(2, 7, 8), (3, 5, 8), (6, 2, 4), (5,)]
-    names = ["input", "first", "second", "out"]
-    populations = [Population("input", shapes[0], Input())]
-    for depth, (name, shape) in enumerate(zip(names[1:], shapes[1:], strict=True), start=1):
-        flat = population(name, int(np.prod(shape)), depth=depth)
-        populations.append(Population(name, shape, flat.node, depth))
-    wirings = [first, second, Dense(rng.integers(-9, 9, (5, 48)).astype(np.int8))]
-    made = zip(names, names[1:], wirings, strict=False)
-    return program_of(populations, [Connection(a, b, "current", w, delay=1) for a, b, w in made])
+    cores = {
+        0: [("first", (0, 3), (0, 2), (0, 8))],
+        2: [("first", (0, 2), (2, 5), (0, 4)), ("first", (0, 2), (2, 5), (4, 8))],
+        7: [("first", (2, 3), (2, 5), (0, 8)), ("second", (0, 2), (0, 2), (0, 4))],
+        9: [("second", (2, 6), (0, 2), (0, 3))],
+        14: [("second", (2, 6), (0, 2), (3, 4)), "out"],
+    }
+    return program_of(
+        [
+            Population("input", (2, 7, 8), Input()),
+            population("first", (3, 5, 8)),
+            population("second", (6, 2, 4), depth=2),
+            population("out", 30, depth=3),
+        ],
+        [
+            connection("input", "first", first),
+            connection("first", "second", second),
+            connection("second", "out", rng.integers(1, 9, (30, 48))),
+        ],
+        cores,
+    )
 
 
 def spikes_of(program, rows, steps, seed=1, rate=0.2):
@@ -93,7 +98,7 @@ def held(shape, cut):
     return [n for n, place in enumerate(np.ndindex(*shape)) if inside(place)]
 
 
-def links(wiring, encoding):
+def stored(wiring, encoding):
     """Which synapses are stored: (targets, sources)."""
     if encoding == "dense":
         return np.ones(wiring.shape, bool)
@@ -102,43 +107,88 @@ def links(wiring, encoding):
     return wiring.matrix() != 0
 
 
+def tile_of(program, core):
+    """Column and row of a tile on the board."""
+    limits, board = program.chip.limits, program.board
+    chip, place = divmod(core, limits.cores.value)
+    row, column = divmod(place // limits.cores_per_tile.value, limits.tiles_x.value)
+    chip_row, chip_column = divmod(chip, board.arrangement.columns.value)
+    return chip_column * limits.tiles_x.value + column, chip_row * limits.tiles_y.value + row
+
+
+def walk(start, stop):
+    """The tiles of a message's way, one after the other: along the row, then along the column."""
+    x, y = start
+    yield x, y
+    while (x, y) != stop:
+        if x != stop[0]:
+            x += 1 if stop[0] > x else -1
+        else:
+            y += 1 if stop[1] > y else -1
+        yield x, y
+
+
 def witnessed(program, spikes):
-    chip, graph = load_chip(program.target), program.network
+    """Events by name, and what every link carries: (from, to) -> (steps,)."""
+    chip, graph = program.chip, program.network
+    size = np.array([chip.limits.tiles_x.value, chip.limits.tiles_y.value])
     rows, steps = next(iter(spikes.values())).shape[:2]
     counts = {e: np.zeros((len(program.cores), steps), int) for e in EVENTS}
     reached = {p.name: np.zeros((rows, steps, p.size), bool) for p in graph.populations}
+    links = {}
     slices = [(i, s) for i, core in enumerate(program.cores) for s in core.slices]
     neurons = {s: held(graph[s.population].shape, s) for _, s in slices}
     home = {(s.population, n): i for i, s in slices for n in neurons[s]}
     for c in graph.connections:
-        linked = links(c.wiring, store(c, graph[c.target].shape, chip).encoding)
+        encoding = store(c, graph[c.target].shape, chip).encoding
+        linked = stored(c.wiring, encoding)
         for row, step, neuron in np.argwhere(spikes[c.source] != 0).tolist():
             for i, cut in (each for each in slices if each[1].population == c.target):
                 hit = [n for n in neurons[cut] if linked[n, neuron]]
                 if not hit:
                     continue
-                if (c.source, neuron) in home:
-                    counts["messages_sent"][home[c.source, neuron], step] += 1
-                arrival = step + c.delay
-                if arrival >= steps:
-                    continue
-                x, y = chip.tile(program.cores[i].index)
-                origin = home.get((c.source, neuron))
-                x0, y0 = (0, 0) if origin is None else chip.tile(program.cores[origin].index)
-                counts["messages_received"][i, arrival] += 1
-                counts["synaptic_operations"][i, arrival] += len(hit)
-                counts["hops_east_west"][i, arrival] += abs(x - x0)
-                counts["hops_north_south"][i, arrival] += abs(y - y0)
-                reached[c.target][row, arrival, hit] = True
+                sender = home.get((c.source, neuron))
+                if sender is None:
+                    counts["input_messages"][i, step] += 1
+                    first = program.cores[i].index // chip.limits.cores.value * chip.limits.cores.value
+                else:
+                    counts["messages_sent"][sender, step] += 1
+                    first = program.cores[sender].index
+                counts["messages_received"][i, step] += 1
+                counts[SYNAPTIC[encoding]][i, step] += len(hit)
+                way = list(walk(tile_of(program, first), tile_of(program, program.cores[i].index)))
+                for a, b in pairwise(way):
+                    counts["hops_east_west" if a[1] == b[1] else "hops_north_south"][i, step] += 1
+                    if tuple(a // size) != tuple(b // size):
+                        counts["chip_crossings"][i, step] += 1
+                        a, b = tuple(a // size), ("chip", *(b // size))
+                    links.setdefault((a, b), np.zeros(steps))[step] += 1
+                if step + c.delay < steps:
+                    reached[c.target][row, step + c.delay, hit] = True
     for (name, neuron), i in home.items():
         node = graph[name].node
+        counts["spikes"][i] += (spikes[name][:, :, neuron] != 0).sum(0)
         for row in range(rows):
             for step in range(steps):
                 tick = node.kind.window is not None and ticks(step, graph[name].depth, node.period)
                 counts["window_updates"][i, step] += tick
                 active = reached[name][row, step, neuron] or tick
                 counts["active_updates" if active else "inactive_updates"][i, step] += 1
-    return counts
+    return counts, links
+
+
+def assert_same(program, spikes):
+    counted, (witness, links) = core_events(program, spikes), witnessed(program, spikes)
+    for event in EVENTS:
+        np.testing.assert_array_equal(counted[event], witness[event], event)
+        assert counted[event].dtype == np.int64
+    found = count_events(program, Recorded(spikes))
+    inner, outer = found.links.loads(found.messages)
+    chips = [v for (_, b), v in links.items() if b[0] == "chip"]
+    tiles = [v for (_, b), v in links.items() if b[0] != "chip"]
+    for loads, expected in ((inner, tiles), (outer, chips)):
+        assert sorted(map(tuple, loads[loads.any(1)])) == sorted(map(tuple, expected))
+    return witness
 
 
 @settings(max_examples=12, deadline=None)
@@ -151,51 +201,52 @@ def witnessed(program, spikes):
 )
 def test_events_are_those_of_a_slow_witness(size, seed, rows, steps, rate):
     program = closed_loop(size, seed)
-    spikes = spikes_of(program, rows, steps, seed, rate)
-    counted, witness = core_events(program, spikes), witnessed(program, spikes)
-    for event in EVENTS:
-        np.testing.assert_array_equal(counted[event], witness[event], event)
-        assert counted[event].dtype == np.int64
+    assert_same(program, spikes_of(program, rows, steps, seed, rate))
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.3])
 def test_events_in_boxes_are_those_of_a_slow_witness(rate):
     program = convolutions()
-    assert len(program.cores) > 5
     encodings = [
         store(c, program.network[c.target].shape, program.chip).encoding for c in program.network.connections
     ]
     assert encodings == ["convolution", "convolution", "dense"]
-    spikes = spikes_of(program, 2, 5, 3, rate)
-    counted, witness = core_events(program, spikes), witnessed(program, spikes)
-    for event in EVENTS:
-        np.testing.assert_array_equal(counted[event], witness[event], event)
+    assert_same(program, spikes_of(program, 2, 5, 3, rate))
 
 
-def test_expected_events_in_boxes_are_the_mean_of_many_runs():
-    program = convolutions()
-    sources = {p.name: p for p in program.network.populations}
-    rates = {"input": 0.1, "first": 0.05, "second": 0.1, "out": 0.2}
-    expected = dict.fromkeys(EVENTS, 0.0)
-    for tally in count_events(program, Expected(rates, 8, 8, sources)):
-        expected[tally.event] += tally.counts.sum()
-    rng, rows, steps = np.random.default_rng(5), 100, 40
-    spikes = {n: rng.random((rows, steps, sources[n].size)) < rate for n, rate in rates.items()}
-    counted = core_events(program, spikes)
-    for event in ("synaptic_operations", "messages_received", "active_updates", "hops_east_west"):
-        mean = counted[event][:, 8:].sum() / rows / (steps - 8) * 8
-        assert mean == pytest.approx(expected[event], rel=0.03), event
+@settings(max_examples=5, deadline=None)
+@given(st.integers(2, 20), st.integers(0, 99), st.sampled_from([(2, 2), (4, 1), (1, 4)]))
+def test_events_on_a_board_are_those_of_a_slow_witness(size, seed, arrangement):
+    program = closed_loop(size, seed, board_of_toys(*arrangement))
+    witness = assert_same(program, spikes_of(program, 2, 3, seed, 0.5))
+    assert witness["chip_crossings"].any()
 
 
 def test_one_synapse_by_hand():
     spikes = {"input": np.array([[[1], [0], [1], [1]]]), "layer": np.array([[[0], [1], [0], [0]]])}
     events = core_events(pair(), spikes)
-    assert events["synaptic_operations"].tolist() == [[0, 1, 0, 1]]  # the last spike is still under way
-    assert events["active_updates"].tolist() == [[0, 1, 0, 1]]
+    assert events["synaptic_operations_sparse"].tolist() == [[1, 0, 1, 1]]  # in the step in which it is sent
+    assert events["messages_received"].tolist() == events["input_messages"].tolist() == [[1, 0, 1, 1]]
+    assert events["active_updates"].tolist() == [[0, 1, 0, 1]]  # one step later
     assert events["inactive_updates"].tolist() == [[1, 0, 1, 0]]
-    assert events["messages_received"].tolist() == [[0, 1, 0, 1]]
+    assert events["spikes"].tolist() == [[0, 1, 0, 0]]
     assert events["messages_sent"].tolist() == [[0, 0, 0, 0]]  # nothing listens to the layer
-    assert events["window_updates"].sum() == events["hops_east_west"].sum() == 0
+    for none in ("window_updates", "hops_east_west", "chip_crossings", "synaptic_operations_dense"):
+        assert not events[none].any()
+
+
+def test_a_message_goes_to_every_box_once():
+    program = program_of(
+        [population("a", 2), population("b", 4, depth=2)],
+        [connection("a", "b", np.ones((4, 2)))],
+        {0: ["a"], 1: [("b", (0, 1)), ("b", (1, 3))], 12: [("b", (3, 4))]},
+    )
+    events = core_events(program, {"a": np.array([[[1, 0], [1, 1]]]), "b": np.zeros((1, 2, 4))})
+    assert events["messages_sent"][0].tolist() == [3, 6]
+    assert events["messages_received"].tolist() == [[0, 0], [2, 4], [1, 2]]
+    assert events["synaptic_operations_sparse"].tolist() == [[0, 0], [3, 6], [1, 2]]
+    assert events["hops_east_west"].tolist() == [[0, 0], [0, 0], [1, 2]]  # core 12: the tile at (1, 1)
+    assert events["hops_north_south"].tolist() == [[0, 0], [0, 0], [1, 2]]
 
 
 def test_shaped_layers_count_like_flat_ones():
@@ -207,42 +258,60 @@ def test_shaped_layers_count_like_flat_ones():
 
 
 def test_zero_weights_cost_in_dense_only():
-    full = np.ones((12, 12), int)
-    full[0, :] = 0  # 11 synapses an axon still take more bits with their indices than 12 without
-    layers = [Population("input", (12,), Input()), population("layer", 12)]
-    spikes = {"input": np.ones((1, 2, 12), int), "layer": np.zeros((1, 2, 12), int)}
-    dense = core_events(program_of(layers, [connection("input", "layer", full)]), spikes)
-    sparse = core_events(program_of(layers, [connection("input", "layer", np.eye(12))]), spikes)
-    assert dense["synaptic_operations"].tolist() == [[0, 144]]
-    assert sparse["synaptic_operations"].tolist() == [[0, 12]]
+    full = np.ones((30, 12), int)
+    full[0, :] = 0  # 29 synapses an axon, each with its distance, still take more bits than 30 without
+    spikes = {"input": np.ones((1, 2, 12), int), "layer": np.zeros((1, 2, 30), int)}
+    dense, sparse = (core_events(pair(weight), spikes) for weight in (full, np.eye(30, 12)))
+    assert dense["synaptic_operations_dense"].tolist() == [[360, 360]]
+    assert sparse["synaptic_operations_sparse"].tolist() == [[12, 12]]
+    assert not dense["synaptic_operations_sparse"].any() and not sparse["synaptic_operations_dense"].any()
 
 
-def test_expected_events_are_the_mean_of_many_runs():
-    program = closed_loop(20, 3)
-    rates = {"input": 0.3, "layer": 0.1, "out": 0.2}
-    sources = {p.name: p for p in program.network.populations}
-    expected = dict.fromkeys(EVENTS, 0.0)
-    for tally in count_events(program, Expected(rates, 8, 8, sources)):
-        expected[tally.event] += tally.counts.sum()
-    rng, rows, steps = np.random.default_rng(5), 400, 40
-    spikes = {n: (rng.random((rows, steps, sources[n].size)) < rate) * 1 for n, rate in rates.items()}
-    clock = [bool(ticks(s, 2, 4)) for s in range(steps)]
-    spikes["astro"] = np.broadcast_to(np.array(clock)[None, :, None] * 256, (rows, steps, 3))
-    counted = core_events(program, spikes)
-    for event in (
-        "synaptic_operations",
-        "messages_received",
-        "inactive_updates",
-        "window_updates",
-        "hops_east_west",
-    ):
+# ---- expected events ---------------------------------------------------------------------------------
+
+
+def totals(program, activity):
+    """Events of one run."""
+    found = dict.fromkeys(EVENTS, 0.0)
+    for tally in count_events(program, activity).tallies:
+        found[tally.event] += float((tally.counts @ activity.repeats).sum())
+    return found
+
+
+def assert_mean(program, rates, extra=None, rows=400, steps=40):
+    expected = totals(program, Expected(rates, 8, 8, program.network))
+    rng = np.random.default_rng(5)
+    spikes = {n: rng.random((rows, steps, program.network[n].size)) < rate for n, rate in rates.items()}
+    counted = core_events(program, spikes | (extra or {}))
+    for event in EVENTS:
         mean = counted[event][:, 8:].sum() / rows / (steps - 8) * 8
         assert mean == pytest.approx(expected[event], rel=0.03), event
 
 
+def test_expected_events_are_the_mean_of_many_runs():
+    program = closed_loop(20, 3, board_of_toys())
+    clock = np.array([bool(ticks(s, 2, 4)) for s in range(40)])
+    astro = np.broadcast_to(clock[None, :, None] * 256, (400, 40, 3))
+    assert_mean(program, {"input": 0.3, "layer": 0.1, "out": 0.2}, {"astro": astro})
+
+
+def test_expected_events_in_boxes_are_the_mean_of_many_runs():
+    assert_mean(convolutions(), {"input": 0.1, "first": 0.05, "second": 0.1, "out": 0.2}, rows=100)
+
+
+def test_alike_steps_are_one_moment():
+    program = convolutions()
+    rates = {"input": 0.1, "first": 0.05, "second": 0.1, "out": 0.2}
+    short, long = Expected(rates, 13, 10, program.network), Expected(rates, 1003, 1000, program.network)
+    assert short.repeats.sum() == 13 and long.repeats.sum() == 1003
+    assert long.repeats.size == short.repeats.size < 10
+    few, many = totals(program, short), totals(program, long)
+    for event in ("spikes", "messages_sent", "synaptic_operations_convolution"):
+        assert many[event] == pytest.approx(100 * few[event])
+
+
 def test_a_rate_of_one_is_never_silent():
     program = pair()
-    sources = {p.name: p for p in program.network.populations}
-    tallies = count_events(program, Expected({"input": 1.0, "layer": 0.0}, 3, 3, sources))
+    tallies = count_events(program, Expected({"input": 1.0, "layer": 0.0}, 3, 3, program.network)).tallies
     (active,) = [t.counts for t in tallies if t.event == "active_updates"]
-    assert active.tolist() == [[1, 1, 1]]
+    assert np.all(active == 1)

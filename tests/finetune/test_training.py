@@ -13,7 +13,7 @@ import astrodeploy as ad
 from astrodeploy.cli import main
 from astrodeploy.errors import InputError, StimulusError, UnsupportedError
 from astrodeploy.finetune.training import Progress, Settings, tune
-from astrodeploy.frontends.checkpoint import write_checkpoint
+from astrodeploy.frontends.torch.checkpoint import write_checkpoint
 from astrodeploy.ir import LIF, Astrocyte, Connection, Graph, Population, RateEncoder
 from astrodeploy.ir.wiring import Dense
 from astrodeploy.resources import data_folder

@@ -93,7 +93,9 @@ class Counted:
         target, source = populations[connection.target], populations[connection.source]
         ways = np.zeros(source.size, np.int64)  # boxes that each source neuron sends to
         for i, part in self._homes[target.name]:
-            inside = listed.where(np.isin(listed.target, part.neurons))
+            held = np.zeros(target.size, np.bool_)
+            held[part.neurons] = True
+            inside = listed.where(held[listed.target])
             encoding = self.encodings[connection.name]
             takes = asked(self.memory, connection, encoding, source.size, inside, part)
             ways[takes.senders] += 1

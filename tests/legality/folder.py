@@ -176,7 +176,7 @@ def _connection(
 
 
 def _dense(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Synapses:
-    target, source = np.indices(arrays["values"].shape)
+    target, source = np.indices(arrays["values"].shape, np.int32)
     return Synapses(target.ravel(), source.ravel(), arrays["values"].ravel())
 
 
@@ -189,6 +189,33 @@ def _sparse(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Synapses
     starts = arrays["starts"]
     target = np.repeat(np.arange(starts.size - 1), np.diff(starts))
     return Synapses(target, arrays["columns"], arrays["values"])
+
+
+def _random(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Synapses:
+    """Every target draws a source from each of nearly equal parts of its window, and one of the weights.
+
+    A draw is SplitMix64 of its number, with the seed's own draw added: the upper 32 bits say which source, the
+    lower ones which weight.
+    """
+    targets, sources, inputs, window = (settings[k] for k in ("targets", "sources", "inputs", "window"))
+    middle = (2 * np.arange(targets) + 1) * sources // (2 * targets)
+    first = np.clip(middle - window // 2, 0, sources - window)
+    ends = np.arange(inputs + 1) * window // inputs
+    step, half = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
+    numbers = np.arange(1, targets * inputs + 1, dtype=np.uint64)
+    bits = _mixed(_mixed(np.array([settings["seed"]], np.uint64) + step) + step * numbers)
+    within = (bits >> half) * np.tile(np.diff(ends), targets).astype(np.uint64) >> half
+    source = np.repeat(first, inputs) + np.tile(ends[:-1], targets) + within.astype(np.int64)
+    which = (bits & np.uint64(0xFFFFFFFF)) * np.uint64(arrays["values"].size) >> half
+    target = np.repeat(np.arange(targets), inputs)
+    return Synapses(target, source, arrays["values"][which.astype(np.int64)])
+
+
+def _mixed(state: np.ndarray) -> np.ndarray:
+    """SplitMix64 (Steele, Lea and Flood 2014): 64 bits that look random."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        state = (state ^ (state >> np.uint64(shift))) * np.uint64(factor)
+    return state ^ (state >> np.uint64(31))
 
 
 def _conv(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Synapses:
@@ -209,8 +236,9 @@ def _conv(arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> Synapses:
             pixel = pixel * n + at
         one = np.flatnonzero(inside)
         each = np.broadcast_shapes((outputs, read, 1), one.shape)
-        targets.append(np.broadcast_to(channel[..., None] * prod(size) + one, each).ravel())
-        sources.append(np.broadcast_to(feeds[..., None] * prod(inputs) + pixel[one], each).ravel())
+        places_read = feeds[..., None] * prod(inputs) + pixel[one]
+        targets.append(np.broadcast_to(channel[..., None] * prod(size) + one, each).astype(np.int32).ravel())
+        sources.append(np.broadcast_to(places_read, each).astype(np.int32).ravel())
         weights.append(np.broadcast_to(values[(..., *cell)][..., None], each).ravel())
     return Synapses(*(np.concatenate(each) for each in (targets, sources, weights)))
 
@@ -222,4 +250,4 @@ def output_shape(settings: dict[str, Any], filters: tuple[int, ...]) -> tuple[in
     return (filters[0], *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in along))
 
 
-_PATTERNS = {"Dense": _dense, "OneToOne": _one_to_one, "Sparse": _sparse, "Conv": _conv}
+_PATTERNS = {"Dense": _dense, "OneToOne": _one_to_one, "Sparse": _sparse, "Random": _random, "Conv": _conv}

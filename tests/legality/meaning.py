@@ -21,22 +21,21 @@ ROUNDED = 1.1  # steps that rounding may move a weight; the step is known from a
 class Paths:
     """All ways from one population to another: (targets, sources).
 
-    times    how many synapses, or paths through helpers, join two neurons
-    weight   their weights with the power of two, summed without sign
-    exponent the largest power of two among them
+    times   how many synapses, or paths through helpers, join two neurons
+    weight  their weights with the power of two, summed without sign
+    step    what one more in an integer weight adds to that; the largest of several connections
     """
 
     times: scipy.sparse.csr_array
     weight: scipy.sparse.csr_array
-    exponent: int
+    step: float
 
     def __add__(self, other: "Paths") -> "Paths":
-        return Paths(self.times + other.times, self.weight + other.weight, max(self.exponent, other.exponent))
+        return Paths(self.times + other.times, self.weight + other.weight, max(self.step, other.step))
 
     def after(self, first: "Paths") -> "Paths":
         """First the others, then these."""
-        times, weight = self.times @ first.times, self.weight @ first.weight
-        return Paths(times, weight, self.exponent + first.exponent)
+        return Paths(self.times @ first.times, self.weight @ first.weight, self.step * first.step)
 
 
 Into = dict[str, Paths]  # by the population where they start
@@ -68,12 +67,14 @@ def _compared(between: str, meant: Paths, there: Paths) -> Iterator[str]:
 
 def _lost(meant: Paths, there: Paths) -> int:
     """Synapses that are missing and too large to be rounded to nothing."""
-    meant_weight, weight = meant.weight.toarray(), there.weight.toarray() * 2.0**-there.exponent
-    known = np.flatnonzero(weight.max(1, initial=0) >= LARGE)
-    meant_weight, weight = meant_weight[known], weight[known]
-    largest = np.arange(known.size), weight.argmax(1)
-    step = meant_weight[largest] / weight[largest]
-    return int(np.count_nonzero((weight == 0) & (meant_weight > ROUNDED * step[:, None])))
+    weight, meant_weight = there.weight / there.step, meant.weight
+    if not weight.nnz:
+        return 0
+    rows, largest = np.arange(weight.shape[0]), np.ravel(weight.argmax(axis=1))
+    integer, real = (np.ravel(each[rows, largest]) for each in (weight, meant_weight))
+    step = np.where(integer >= LARGE, real / np.maximum(integer, 1), np.inf)
+    missing = (meant_weight - meant_weight * (weight != 0)).tocoo()
+    return int(np.count_nonzero(missing.data > ROUNDED * step[missing.row]))
 
 
 def _into(network: Network, name: str, known: set[str], through: tuple[str, ...] = ()) -> Into:
@@ -82,7 +83,7 @@ def _into(network: Network, name: str, known: set[str], through: tuple[str, ...]
         raise ValueError(f"{name} is not in the float network, and feeds itself")
     found: Into = {}
     for each in (c for c in network.connections if c.target == name):
-        direct = _direct(each, network)
+        direct = _direct(each, network, helps=not {each.source, name} <= known)
         if each.source in known:
             parts = {each.source: direct}
         else:
@@ -93,10 +94,13 @@ def _into(network: Network, name: str, known: set[str], through: tuple[str, ...]
     return found
 
 
-def _direct(connection: Connection, network: Network) -> Paths:
+def _direct(connection: Connection, network: Network, helps: bool) -> Paths:
+    """One connection; where it only `helps`, its one weight is the step of what goes through it."""
     listed = connection.synapses.where(connection.synapses.weight != 0)
     shape = network.populations[connection.target].size, network.populations[connection.source].size
     weight = np.abs(listed.weight.astype(np.float64)) * 2.0**connection.exponent
     places = listed.target, listed.source
     times = scipy.sparse.csr_array((np.ones(weight.size, np.int64), places), shape)
-    return Paths(times, scipy.sparse.csr_array((weight, places), shape), connection.exponent)
+    alike = helps and connection.pattern == "OneToOne" and weight.size and weight.min() == weight.max()
+    step = float(weight[0]) if alike else 2.0**connection.exponent
+    return Paths(times, scipy.sparse.csr_array((weight, places), shape), step)

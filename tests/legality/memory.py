@@ -195,7 +195,7 @@ def possible(memory: Memory, connection: Connection, target: tuple[int, ...]) ->
 def stored(folder: Folder, memory: Memory, connection: Connection) -> Encoding:
     """The encoding that the compiler says, else the one with fewest bits if all of it lay on one core.
 
-    Raises ValueError where the chip has no such encoding for it.
+    Dense only where a core has an axon for every source. Raises ValueError where the chip has no such encoding for it.
     """
     said = folder.encodings.get(connection.name)
     source, target = (folder.network.populations[n] for n in (connection.source, connection.target))
@@ -204,6 +204,8 @@ def stored(folder: Folder, memory: Memory, connection: Connection) -> Encoding:
         raise ValueError(f"{connection.name} is stored {said}, which {folder.chip['name']} has not for it")
     if len(open_to_it) == 1:
         return open_to_it[0]
+    if said is None and source.size > folder.limit("input_axons_per_core"):
+        open_to_it = [each for each in open_to_it if each.name != "dense"]
     whole = Part.of([[0, n] for n in target.shape], target.shape)
     bits = lambda each: asked(memory, connection, each, source.size, connection.synapses, whole).bits
     return min(open_to_it, key=bits)

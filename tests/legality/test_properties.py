@@ -12,8 +12,9 @@ from legality.pace import core_times
 from random_mappings import mapped, random_board, random_network
 
 from astrodeploy.errors import DoesNotFit
+from astrodeploy.mapping.cutting import Network
+from astrodeploy.mapping.packing import fan_outs
 from astrodeploy.mapping.traffic import traffic
-from astrodeploy.program import Program
 
 SEEDS = st.integers(0, 2**32)
 PACKS = st.sampled_from(["fewest", "fastest"])
@@ -27,12 +28,6 @@ OVER = (  # needed and allowed, as the messages name them
     r"a delay of (\d+) steps, \S+ allows (\d+)",
     r"an axon of (\d+) words .*has (\d+)",
 )
-
-
-def saved(program: Program, tmp_path_factory, monkeypatch):
-    """The Program's folder; without a NIR file, which takes longer than all the rest."""
-    monkeypatch.setattr("astrodeploy.program._as_nir", lambda graph: None)
-    return program.save(tmp_path_factory.mktemp("mapped") / "program")
 
 
 def case(seed):
@@ -109,6 +104,23 @@ def test_the_stated_pace_holds(folder, seed):
     if stated is not None:
         assert max(times) <= stated * (1 + 1e-9)
     assert max(times) <= max(core_times(folder(fewest), rates)) * (1 + 1e-9) or max(times) <= barrier(board)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS, PACKS)
+def test_the_time_of_a_core_is_what_the_compiler_takes_it_for(folder, seed, pack):
+    """Counted here from the saved Program alone, in the compiler box by box, each rounded up to a picosecond."""
+    network, board = case(seed)
+    try:
+        program = mapped(network, board, pack)
+    except DoesNotFit:
+        return
+    known = Network(program.network, program.chip, traffic(program.network, None))
+    found = fan_outs(known, program.cores)
+    rates = {name: float(each.mean()) for name, each in known.work.traffic.rates.items()}
+    for core, time in zip(program.cores, core_times(folder(program), rates), strict=True):
+        parts = [known.loads(cut, found[cut.population], paced=True)["busy_ps"] for cut in core.slices]
+        assert sum(parts) - len(parts) <= time * 1000 <= sum(parts) + 1e-6 * time
 
 
 def pace_of(program):

@@ -6,7 +6,7 @@ import numpy as np
 from float_networks import DT, cuba, edge, graph, lif
 
 import astrodeploy as ad
-from astrodeploy.chip import load_chip
+from astrodeploy.chip import load_target
 from astrodeploy.ir import Population
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.flow import FLOW, run_flow
@@ -47,7 +47,7 @@ def meant_by(program, scales):
 def test_fake_quantised_weights_are_those_of_the_chip():
     program = ad.compile(network(np.random.default_rng(0)))
     scales = scales_of(program)
-    draft, _ = run_flow(Draft(program.reference, program.chip, scales=scales), FLOW)
+    draft, _ = run_flow(Draft(program.reference, program.board, scales=scales), FLOW)
     program = replace(program, network=draft.graph)  # without data, compile itself turns some weights
     assert set(scales) == {"a", "b", "c"}
     fake = fake_quantised(program.reference, scales, program.chip)
@@ -79,13 +79,13 @@ def test_changed_weights_compile_at_the_scales_that_stay():
             for c in program.reference.connections
         ),
     )
-    draft, _ = run_flow(Draft(trained, load_chip("loihi2"), scales=scales), FLOW)
+    draft, _ = run_flow(Draft(trained, load_target("loihi2"), scales=scales), FLOW)
     fake = fake_quantised(trained, scales, program.chip)
     for name, scale in scales.items():
         assert draft.graph[name].node.units["v"] == scale.membrane
     assert draft.scales["a"].shift == scales["a"].shift
     assert draft.scales["a"].centred == scales["a"].centred
     own = {c.name: c for c in draft.graph.connections}
-    exact, _ = run_flow(Draft(fake, load_chip("loihi2"), scales=scales), FLOW)
+    exact, _ = run_flow(Draft(fake, load_target("loihi2"), scales=scales), FLOW)
     for c in exact.graph.connections:
         assert np.array_equal(c.weight, own[c.name].weight)

@@ -65,6 +65,8 @@ def ask(nodes: Mapping[str, NirNode], options: NirOptions, findings: Findings) -
     _ask_r(neurons, options, findings)
     if neurons:
         findings.note("", "does not say how it is stepped: taken is forward Euler, a synaptic current first")
+    _tell_start(neurons, findings)
+    _tell_w_in(neurons, options, findings)
     if options.threshold is None and any(n.kind in (*SPIKING, "Threshold") for n in neurons):
         findings.note("", "spikes where v > v_threshold, as NIR has it; --threshold '>=' takes the other")
     for node in neurons:
@@ -86,6 +88,44 @@ def _ask_reset(neurons: list[Neuron], options: NirOptions, findings: Findings) -
             findings.warn(node.name, f"has v_reset {_span(v_reset)}, and is reset to 0 as --reset zero says")
     if spiking and not silent and options.reset is None:
         findings.note("", "resets to its v_reset; --reset subtract takes the other rule, which NIR can't say")
+
+    leaking = [n.name for n in spiking if n.kind != "IF"]
+    if leaking and options.reset == "subtract":
+        findings.note(
+            "",
+            f"has {_names(leaking)} reset by taking v_threshold off with the spike, before the next step's leak; "
+            "snnTorch takes it off after that leak: compile its module itself, not its NIR file",
+        )
+
+
+def _tell_start(neurons: list[Neuron], findings: Findings) -> None:
+    away = [
+        n.name
+        for n in neurons
+        if np.any(n.parameters.get("v_leak", np.zeros(1)) != n.parameters.get("v_reset", np.zeros(1)))
+    ]
+    if away:
+        findings.note(
+            "",
+            f"does not say where the membrane of {_names(away)} starts: taken is v_leak, as Norse has it, neither "
+            "0 nor v_reset",
+        )
+
+
+def _tell_w_in(neurons: list[Neuron], options: NirOptions, findings: Findings) -> None:
+    """Norse's to_nir leaves out w_in = tau_syn / dt, with which its synaptic currents jump by the whole input."""
+    plain = [n for n in neurons if n.kind in ("CubaLI", "CubaLIF") and _within(_w_in(n), 1.0, 1.0)]
+    slow = [n.name for n in plain if options.dt is None or np.any(n.parameters["tau_syn"] > options.dt)]
+    if slow:
+        findings.note(
+            "",
+            f"has w_in = 1 in {_names(slow)}: an input of 1 adds dt / tau_syn to the synaptic current, as NIR has it; "
+            "Norse's LIFCell adds 1, which its to_nir does not write: compile such a module itself",
+        )
+
+
+def _w_in(neuron: Neuron) -> FloatArray:
+    return neuron.parameters.get("w_in", np.ones(1))
 
 
 def _ask_r(neurons: list[Neuron], options: NirOptions, findings: Findings) -> None:
@@ -180,7 +220,9 @@ def check(name: str, node: Membrane, dt: float, findings: Findings) -> None:
     for key, tau in taus.items():
         if np.any(tau < dt * (1 - SINGLE_PRECISION)):
             findings.error(
-                name, f"has {key} = {tau.min():g} s, shorter than dt = {dt:g} s: choose a smaller dt"
+                name,
+                f"has {key} = {tau.min():g} s, shorter than dt = {dt:g} s: choose a smaller dt, or export anew where "
+                "the file has tau in other units (Norse: to_nir(..., dt=1.0) writes seconds)",
             )
     resets = node.sends == "spikes" and node.reset != "none"
     if resets and np.any(node.v_threshold <= node.v_reset):

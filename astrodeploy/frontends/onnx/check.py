@@ -6,6 +6,7 @@ import numpy as np
 
 from astrodeploy.engines.reference import simulate
 from astrodeploy.errors import UnsupportedError
+from astrodeploy.frontends.onnx.host import IR_VERSION
 from astrodeploy.host import check_sizes, one_line, run_stage, session_of
 from astrodeploy.ir import Graph
 from astrodeploy.ir.arrays import Array
@@ -41,7 +42,7 @@ def check_against_runtime(model: "ModelProto", graph: Graph, name: str, batch: i
 def _by_runtime(model: "ModelProto", graph: Graph, given: dict[str, Array], name: str) -> list[Array]:
     from onnx import helper
 
-    session = session_of(model.SerializeToString(), name)
+    session = session_of(_in_old_format(model), name)
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in stored]
     feeds = {}
@@ -53,6 +54,17 @@ def _by_runtime(model: "ModelProto", graph: Graph, given: dict[str, Array], name
         return [np.asarray(each) for each in session.run(None, feeds)]
     except Exception as error:  # onnxruntime's own exceptions have no common base
         raise UnsupportedError(f"onnxruntime can't run {name}: {one_line(error)}") from error
+
+
+def _in_old_format(model: "ModelProto") -> bytes:
+    """The model in the oldest format that has its operators: onnxruntime refuses those later than itself."""
+    from onnx import ModelProto, helper
+
+    needed = helper.find_min_ir_version_for(model.opset_import, ignore_unknown=True)
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.ir_version = min(model.ir_version, max(needed, IR_VERSION))
+    return bytes(copy.SerializeToString())
 
 
 def _by_graph(graph: Graph, given: dict[str, Array]) -> list[Array]:

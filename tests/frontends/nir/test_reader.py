@@ -436,6 +436,41 @@ def test_assumptions_are_said(tmp_path):
     ]
 
 
+def cuba(**given):
+    fields = {
+        "tau_syn": 5 * DT,
+        "tau_mem": 10 * DT,
+        "r": 1.0,
+        "v_leak": 0.0,
+        "v_threshold": 1.0,
+        "v_reset": 0.0,
+    }
+    return {"type": "CubaLIF"} | {k: np.full(4, v) for k, v in (fields | given).items()}
+
+
+@pytest.mark.parametrize(
+    ("node", "reset", "said"),
+    [
+        (lif(4, v_reset=-0.2), None, "where the membrane of lif starts: taken is v_leak"),
+        (lif(4, v_leak=0.1), "zero", "where the membrane of lif starts: taken is v_leak"),
+        (lif(4), "subtract", "snnTorch takes it off after that leak"),
+        (cuba(), None, "w_in = 1 in lif: an input of 1 adds dt / tau_syn"),
+        (cuba(w_in=1.0), None, "Norse's LIFCell adds 1"),
+    ],
+)
+def test_where_tools_differ_is_said(node, reset, said, tmp_path):
+    reading = read_nir(write(tmp_path / "a.nir", small(lif=node)), NirOptions(dt=DT, reset=reset))
+    assert sum(said in note for note in told(reading, "note")) == 1
+
+
+@pytest.mark.parametrize(
+    "node", [cuba(w_in=5.0), cuba(v_leak=0.1, v_reset=0.1, w_in=5.0), cuba(tau_syn=DT, w_in=1.0)]
+)
+def test_where_tools_agree_nothing_is_said(node, tmp_path):
+    reading = read_nir(write(tmp_path / "a.nir", small(lif=node)), NirOptions(dt=DT))
+    assert not [note for note in told(reading) if "starts" in note or "w_in" in note or "snnTorch" in note]
+
+
 def test_time_constants_in_steps_are_suspected(tmp_path):
     reading = read_nir(write(tmp_path / "a.nir", small(lif=lif(4, tau=20.0))), OPTIONS)
     assert told(reading, "warning") == [

@@ -35,6 +35,15 @@ def test_a_convolutional_network_is_what_torch_and_onnxruntime_compute(opset):
     assert np.abs(by_graph(bare, x)[0] - wanted).max() < 1e-6  # weights folded in float32 by the exporter
 
 
+def test_a_format_later_than_onnxruntime_is_read():
+    each = exported(convolutional()[:-1], (1, 8, 8), 17)
+    x = RNG.uniform(-1, 1, (3, 1, 8, 8))
+    wanted = by_graph(each, x)[0]
+    each.ir_version = onnx.IR_VERSION  # what onnx writes unless told otherwise
+    assert np.array_equal(by_graph(each, x)[0], wanted)
+    assert each.ir_version == onnx.IR_VERSION
+
+
 def test_a_branch_and_a_join_are_one_sum():
     class Residual(torch.nn.Module):
         def __init__(self):

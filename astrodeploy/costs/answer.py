@@ -1,0 +1,91 @@
+"""What an inference costs: the answer."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from astrodeploy.costs.prices import Constant
+from astrodeploy.costs.spans import Span, total
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one inference costs.
+
+    target           the board or the chip
+    model, timing    the cost model of the chip, and how a step's time is put together (`timing.py`)
+    energy_joules    all parts together
+    latency_seconds  from the first step of a sample to its last answer; in a stream, per sample
+    parts            joules: "operations", "step overhead", "static" of the chips in use, "host processors", and
+                     "ordinary layers" where the host computes some: assumed, at the power of the host processors
+    operations       joules of the operations by event (`events.py`)
+    by_layer         joules of the operations, of a layer's neurons and of what arrives at them
+    by_core          the same by core index
+    astrocyte_joules joules of the operations that astrocytes cause: theirs, those of all connections
+                     into and out of them, and what a modulated neuron computes beyond a plain LIF
+    astrocyte_share  their part of the operations' typical joules, 0..1
+    host_seconds     that ordinary layers take for one inference, measured on this machine; 0 without any.
+                     The latency does not hold it
+    events           events of one inference
+    steps            steps of one inference
+    cores, chips     in use
+    idle_chips       chips of the board that are not in use, and
+    idle_chips_joules  their static energy in that time if they stay powered; not in `energy_joules`
+    bounds           what sets the steps' pace ("busiest core", "busiest link", "barrier") -> its part of the
+                     typical latency, 0..1
+    slowest_core     index of the core that is busiest
+    basis            how the events were found: "counted" in a run, or "assumed" from a rate
+    basis_text       the same in a sentence
+    constants        every number of the target that went in
+    """
+
+    target: str
+    model: str
+    timing: str
+    energy_joules: Span
+    latency_seconds: Span
+    parts: Mapping[str, Span]
+    operations: Mapping[str, Span]
+    by_layer: Mapping[str, Span]
+    by_core: Mapping[int, Span]
+    astrocyte_joules: Span
+    astrocyte_share: float
+    host_seconds: float
+    events: Mapping[str, float]
+    steps: int
+    cores: int
+    chips: int
+    idle_chips: int
+    idle_chips_joules: Span
+    bounds: Mapping[str, float]
+    slowest_core: int
+    basis: str
+    basis_text: str
+    constants: tuple[Constant, ...]
+
+    @property
+    def inferences_per_second(self) -> Span:
+        """One after the other."""
+        return self.latency_seconds.inverse
+
+    @property
+    def power_watts(self) -> Span:
+        """While one inference follows the other: all parts but the ordinary layers, over the latency.
+
+        The range is that of the three cases; the one of low costs is not always the one of low power.
+        """
+        joules = [self.energy_joules]
+        if (layers := self.parts.get("ordinary layers")) is not None:
+            joules.append(layers * -1.0)
+        energy, time = total(joules), self.latency_seconds
+        typical = energy.typical / time.typical
+        cases = (energy.low / time.low, typical, energy.high / time.high)
+        return Span(min(cases), typical, max(cases))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self) | {
+            "by_core": {str(k): asdict(v) for k, v in self.by_core.items()},
+            "inferences_per_second": asdict(self.inferences_per_second),
+            "power_watts": asdict(self.power_watts),
+        }
