@@ -170,7 +170,7 @@ class ReceptiveFields:
         shape = (self.conv.input_shape[0], *filters.shape[2:-1], len(patterns))
         return patterns, np.bincount(where.ravel(), minlength=prod(shape)).reshape(shape)
 
-    def gathered(self, values: FloatArray) -> FloatArray:
+    def gathered(self, values: Array) -> FloatArray:
         """Values (rows, sources), summed over the receptive field of every output: (rows, targets)."""
         groups, rows = self.conv.groups, len(values)
         planes: Array = values.reshape(rows * groups, -1, *self.conv.input_shape[1:]).sum(1)

@@ -28,7 +28,7 @@ from astrodeploy.formulas import (
     sparse_bits,
 )
 from astrodeploy.ir import Compartments, Connection, Population
-from astrodeploy.ir.arrays import FloatArray, IntArray
+from astrodeploy.ir.arrays import Array, FloatArray, IntArray
 from astrodeploy.ir.wiring import Conv, Dense, Random, Wiring
 from astrodeploy.positions import Positions, Runs
 from astrodeploy.program import Slice
@@ -101,7 +101,7 @@ class Stored(ABC):
         """Memory and input axons that a box of targets takes; a larger box never takes less."""
 
     @abstractmethod
-    def gathered(self, values: FloatArray) -> FloatArray:
+    def gathered(self, values: Array) -> FloatArray:
         """Values (rows, sources), summed over each target's stored synapses: (rows, targets).
 
         (rows, 1) where every target has the same.
@@ -127,7 +127,7 @@ class DenseStored(Stored):
         each = int(dense_bits(cut.size, self.connection.delay, self.chip))
         return Load(sources * each, sources, sources, self.words(each))
 
-    def gathered(self, values: FloatArray) -> FloatArray:  # noqa: D102
+    def gathered(self, values: Array) -> FloatArray:  # noqa: D102
         return np.asarray(values.sum(1, keepdims=True))
 
 
@@ -151,7 +151,7 @@ class SparseStored(Stored):
         axons = int(alike[1:].sum())
         return Load(int(alike @ each), axons, axons, self.words(int(each[-1])))
 
-    def gathered(self, values: FloatArray) -> FloatArray:  # noqa: D102
+    def gathered(self, values: Array) -> FloatArray:  # noqa: D102
         return self._ones.deliver(values)
 
 
@@ -247,7 +247,7 @@ class ConvolutionStored(Stored):
             self._known[outputs] = int(bits.sum()), int(np.count_nonzero(lists)), int(bits.max())
         return self._known[outputs]
 
-    def gathered(self, values: FloatArray) -> FloatArray:  # noqa: D102
+    def gathered(self, values: Array) -> FloatArray:  # noqa: D102
         return self.fields.gathered(values)
 
 

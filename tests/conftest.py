@@ -21,7 +21,7 @@ def every_mapping_is_checked(request: pytest.FixtureRequest) -> Iterator[None]:
     from legality.every_mapping import checked, summary
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for seen in checked(monkeypatch):
+        for seen in checked(monkeypatch):  # noqa: B007 (it is read when all is done)
             yield
     request.config.stash[SEEN] = summary(seen) if seen else ""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count, pairwise, product
-from math import ceil, inf, prod
+from math import inf, prod
 
 import numpy as np
 
@@ -55,11 +55,16 @@ class FanOut:
 
     def axons(self, cut: Slice) -> int:
         """Output axons of a box."""
-        return round(self._axons.within(cut))
+        return self.sends(cut)[0]
 
     def messages(self, cut: Slice) -> float:
         """Messages that a box sends in a step."""
-        return self._messages.within(cut) if self._rate is None else self._rate * self._axons.within(cut)
+        return self.sends(cut)[1]
+
+    def sends(self, cut: Slice) -> tuple[int, float]:
+        """Output axons of a box, and the messages that it sends in a step."""
+        axons = self._axons.within(cut)
+        return round(axons), self._messages.within(cut) if self._rate is None else self._rate * axons
 
 
 class Network:
@@ -97,12 +102,13 @@ class Network:
         neurons = cut.size
         parts = [each.load(cut) for each in self._into[cut.population]]
         memory = sum(part.bits for part in parts)
-        time = self.work.of(cut, fan_out.messages(cut)) if paced else {}
+        axons, messages = fan_out.sends(cut)
+        time = self.work.of(cut, messages, parts) if paced else {}
         return {
             "compartments": neurons,
             "synaptic_memory_bits": memory,
             "input_axons": sum(part.input_axons for part in parts),
-            "output_axons": fan_out.axons(cut),
+            "output_axons": axons,
             "memory_bits": memory + neurons * self._neuron_bits[cut.population],
             **time,
             WORDS: max((part.words for part in parts), default=0),
@@ -250,32 +256,41 @@ class Cutter:
     def _best(self, population: Population) -> tuple[list[Slice], list[Slice]]:
         """The strips that cost fewest cores, and their boxes."""
         whole = Slice(population.name, tuple((0, n) for n in population.shape))
+        ways = _ways(whole)
+        if len(ways) == 1:
+            return self._boxes([whole])
         least, once = self._least(whole), self._sources(whole)
         best: tuple[list[Slice], list[Slice]] | None = None
         cost, strips, fruitless = inf, [whole], 0
-        for way in _ways(whole):
+        for way in ways:
             enough = cost <= GOOD_ENOUGH * (least + once) or fruitless == PATIENCE
             if max(least, prod(way)) + once >= cost or enough:
                 break
             strips = _strips(whole, way)
-            most = ceil(cost - sum(map(self._sources, strips))) - 1 if best else whole.size
-            if most < max(least, len(strips)):
-                continue
-            boxes = self._by_rows(strips, most) if self._promising(strips, most) else None
+            promises = len(strips) * self._at_least(strips[len(strips) // 2]) < cost
+            boxes = self._by_rows(strips) if promises else None
             if boxes is not None and (spent := len(boxes) + sum(map(self._sources, boxes))) < cost:
                 best, cost, fruitless = (strips, boxes), spent, 0
             else:
                 fruitless += best is not None
-        if best is None:
-            raise self._failure(strips)
-        return best
+        return best or self._boxes(strips)
 
-    def _promising(self, strips: list[Slice], most: int) -> bool:
-        """Whether a strip in the middle has few enough boxes for all to have no more than `most`."""
-        if len(strips) == 1:
-            return True
-        middle = self._by_rows([strips[len(strips) // 2]], most)
-        return middle is not None and (len(middle) - 1) * len(strips) <= most
+    def _boxes(self, strips: list[Slice]) -> tuple[list[Slice], list[Slice]]:
+        """Strips and their boxes. Raises DoesNotFit where a row does not fit."""
+        if (boxes := self._by_rows(strips)) is None:
+            raise self._failure(strips)
+        return strips, boxes
+
+    def _at_least(self, strip: Slice) -> float:
+        """About what a strip costs, by its first two boxes; infinite where a row does not fit."""
+        box = largest(strip, self.limits, self.loads)
+        if box is None:
+            return inf
+        cost, rest = 1 + self._sources(box), beyond(strip, box)
+        box = largest(rest, self.limits, self.loads, _rows(box)) if rest else box
+        if rest is None or box is None:
+            return inf if rest else cost
+        return cost + _rows(rest) / _rows(box) * (1 + self._sources(box))
 
     def _sources(self, cut: Slice) -> float:
         """The part of a core's output axons that a box's sources need for it; the input's lie on no core."""
@@ -288,15 +303,15 @@ class Cutter:
         loads = self.loads(whole)
         return max(-(-loads[k] // max(1, limit)) for k, limit in self.limits.items())
 
-    def _by_rows(self, strips: list[Slice], most: int) -> list[Slice] | None:
-        """The boxes of strips; None where a row does not fit or there would be too many."""
+    def _by_rows(self, strips: list[Slice]) -> list[Slice] | None:
+        """The boxes of strips; None where a row does not fit."""
         boxes: list[Slice] = []
         rows = 1
         for strip in strips:
             rest: Slice | None = strip
             while rest is not None:
                 box = largest(rest, self.limits, self.loads, rows)
-                if box is None or len(boxes) == most:
+                if box is None:
                     return None
                 boxes.append(box)
                 rest = beyond(rest, box)

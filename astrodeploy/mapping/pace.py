@@ -60,12 +60,12 @@ def fastest(network: Network, board: Board) -> Mapping:
     best = fewest(network, board.cores)
     if len(best.bins) > board.cores:
         return best
-    pace = max(busiest_core_at_least(network, board.cores), _barrier(network, 1))
+    pace = max(busiest_core_at_least(network, board.cores), _barrier(network, board, 1))
     fast, slow, shortest = pace, inf, inf
     for _ in range(TRIES):
         tried = _paced(network, board.cores, pace)
         used = len(tried.bins) if tried else 2 * board.cores
-        barrier = _barrier(network, used)
+        barrier = _barrier(network, board, used)
         if tried and used <= board.cores and max(pace, barrier) < shortest / SLACK:
             best, shortest = tried, max(pace, barrier)
         if used > board.cores:
@@ -80,10 +80,11 @@ def fastest(network: Network, board: Board) -> Mapping:
     return best
 
 
-def _barrier(network: Network, cores: int) -> float:
+def _barrier(network: Network, board: Board, cores: int) -> float:
     """Picoseconds of the barrier of so many cores, close together."""
     tiles = -(-cores // network.chip.limits.cores_per_tile.value)
-    return network.work.model.time_per_barrier_ns.at(tiles)[1] * PICOSECONDS
+    chips = -(-cores // board.cores_per_chip)
+    return board.barrier(network.work.model, chips).at(tiles)[1] * PICOSECONDS
 
 
 def _paced(network: Network, available: int, pace: float) -> Mapping | None:

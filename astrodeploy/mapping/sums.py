@@ -31,7 +31,7 @@ class Sums:
         """The sum over a box."""
         if self._alike is not None:
             return float(self._alike) * cut.size
-        added, taken = [0], []
+        added, taken = [0], list[int]()
         for (start, stop), step in zip(cut.ranges, self._steps, strict=True):
             low, high = start * step, stop * step
             added, taken = (

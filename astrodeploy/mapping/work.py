@@ -8,9 +8,10 @@ A core takes their sum, or the longer of the two where the cost model lets them 
 model's typical ones, in whole picoseconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from math import prod
 
 import numpy as np
@@ -24,7 +25,7 @@ from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.mapping.sums import Sums
 from astrodeploy.mapping.traffic import Traffic
 from astrodeploy.program import Slice
-from astrodeploy.synapses import ConvolutionStored, DenseStored, Stored
+from astrodeploy.synapses import ConvolutionStored, DenseStored, Load, Stored
 
 PICOSECONDS = 1000.0  # a nanosecond
 OPERATION = {"runlength": "sparse"}  # what a synaptic operation is charged as
@@ -66,9 +67,9 @@ class Work:
         """What a core may take if a step is to take so long."""
         return dict.fromkeys(self.keys, step_ps)
 
-    def of(self, cut: Slice, messages: float) -> dict[str, int]:
-        """What a box takes, whose neurons send so many messages in a step."""
-        sending, receiving = self.sending(cut, messages), self.receiving(cut)
+    def of(self, cut: Slice, messages: float, loads: Sequence[Load]) -> dict[str, int]:
+        """What a box takes, whose neurons send so many messages in a step; `loads` are those of what ends there."""
+        sending, receiving = self.sending(cut, messages), self.receiving(cut, loads)
         times = (sending, receiving) if self.model.sending_overlaps_receiving else (sending + receiving,)
         return {key: int(np.ceil(time)) for key, time in zip(self.keys, times, strict=True)}
 
@@ -78,15 +79,15 @@ class Work:
         spikes = neurons.sent.within(cut) * self._spike
         return cut.size * neurons.update + spikes + messages * self._sent
 
-    def receiving(self, cut: Slice) -> float:
+    def receiving(self, cut: Slice, loads: Sequence[Load]) -> float:
         """Picoseconds of what arrives at a box."""
-        return sum(self._arriving(each, cut) for each in self._into[cut.population])
+        return sum(map(self._arriving, self._into[cut.population], repeat(cut), loads))
 
-    def _arriving(self, stored: Stored, cut: Slice) -> float:
-        messages, operations = self.arrivals(stored, cut)
+    def _arriving(self, stored: Stored, cut: Slice, load: Load) -> float:
+        messages, operations = self.arrivals(stored, cut, load)
         return messages * self.message_time + operations * self.operation_time(stored)
 
-    @property
+    @cached_property
     def message_time(self) -> float:
         """Picoseconds of a message that is received."""
         return _time(self.model.time_per_message_received_ns)
@@ -120,7 +121,7 @@ class Work:
         whole = Slice(population.name, tuple((0, n) for n in population.shape))
         return self.arrivals(stored, whole)[1] / max(1, population.size)
 
-    def arrivals(self, stored: Stored, cut: Slice) -> tuple[float, float]:
+    def arrivals(self, stored: Stored, cut: Slice, load: Load | None = None) -> tuple[float, float]:
         """Messages that reach a box in a step, and the synaptic operations that they cause there.
 
         Where filters are shared, all sources are taken to send with their mean rate.
@@ -132,7 +133,7 @@ class Work:
         rates = self.traffic.rates[source]
         if isinstance(stored, ConvolutionStored):
             mean = self._totals[source] / rates.size
-            return mean * stored.load(cut).sources, mean * self._filters(stored).within(cut)
+            return mean * (load or stored.load(cut)).sources, mean * self._filters(stored).within(cut)
         sources, counts = stored.synapses(cut)
         sent = rates[sources]
         return float(sent.sum()), float(sent @ counts)

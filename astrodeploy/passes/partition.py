@@ -100,7 +100,8 @@ def _pace_note(network: Network, mapping: Mapping) -> Note:
 def _stored_notes(network: Network) -> Iterator[Note]:
     for each in network.stored:
         costs = list(each.costs.items())
-        told = f"{costs[0][0]} would take {costs[0][1]} bits, " + ", ".join(f"{k} {v}" for k, v in costs[1:])
+        (first, least), *others = costs
+        told = ", ".join([f"{first} would take {least} bits", *(f"{name} {bits}" for name, bits in others)])
         yield Note(
             each.connection.name,
             f"stored {each.encoding}: on one core {told}",

@@ -42,7 +42,10 @@ class Split:
             for each in _too_large(draft, population):
                 graph, note = _divided(draft, graph, each)
                 notes.append(note)
-        return (replace(draft, graph=_retimed(graph)), tuple(notes)) if notes else (draft, ())
+        if not notes:
+            return draft, ()
+        _sums_have_room(graph, notes)
+        return replace(draft, graph=_retimed(graph, notes)), tuple(notes)
 
 
 def _too_large(draft: Draft, population: Population) -> list[Stored]:
@@ -117,8 +120,10 @@ def _divided(draft: Draft, graph: Graph, stored: Stored) -> tuple[Graph, Note]:
     added += [_one_to_one(each, whole.target, whole.port, whole.exponent) for each in last]
     kept = [c for c in graph.connections if c.name != whole.name]
     late = 1 + (whole.exponent < 0)
+    limits, asked = draft.chip.core_limits, _asked(stored).max(1).tolist()
+    needed = ", ".join(f"{k} {n} of {limits[k]}" for k, n in zip(FAN_IN, asked, strict=True))
     text = (
-        f"{whole.wiring.shape[1]} sources are more than a core can hold: added up in {len(parts)} "
+        f"{whole.wiring.shape[1]} sources, of which a neuron alone asks {needed} of a core: added up in {len(parts)} "
         f"part{'s' * (len(parts) > 1)}, by {len(ends) * target.size} neurons more; {target.name} answers {late} "
         f"step{'s' * (late > 1)} later"
     )
@@ -177,14 +182,31 @@ def _one_to_one(source: Population, target: str, port: str, exponent: int) -> Co
     return Connection(source.name, target, port, OneToOne(np.ones(source.size, np.int8)), exponent, delay=NEW)
 
 
-def _retimed(graph: Graph) -> Graph:
+def _sums_have_room(graph: Graph, notes: list[Note]) -> None:
+    """Raise DoesNotFit where the ranges of the parts together exceed what their target can take."""
+    for population in graph.populations:
+        ports = population.node.kind.inputs if isinstance(population.node, Compartments) else {}
+        for name, port in ports.items():
+            total = arrivals(graph, population.name, name)
+            if not port.range.contains(total):
+                raise DoesNotFit(
+                    f"{_told(notes)}; {population.name}.{name} might then receive {total} in a step, its accumulator "
+                    f"holds {port.range}: use fewer inputs or smaller weights"
+                )
+
+
+def _told(notes: list[Note]) -> str:
+    return "; ".join(f"{each.subject}: {each.text}" for each in notes)
+
+
+def _retimed(graph: Graph, notes: list[Note]) -> Graph:
     """Later by as little as the new connections need; what is timed already keeps its meaning."""
     meant = replace(graph, connections=tuple(replace(c, lag=max(0, c.delay)) for c in graph.connections))
     later, loop = relaxed(meant)
     if loop:
         raise DoesNotFit(
-            "a fan-in is too large for a core, and adding it up in parts takes a step more than the loop "
-            f"{loop_text(loop)} has: give a neuron of it fewer inputs, or the loop a longer delay"
+            f"{_told(notes)}; the loop {loop_text(loop)} has no step to spare for that: give its neurons fewer "
+            "inputs, or the loop a longer delay"
         )
     return replace(
         graph,

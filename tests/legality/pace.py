@@ -1,12 +1,12 @@
 """The time that every core takes of a step, counted from a Program's folder: what a mapping for speed promises.
 
-A core updates its neurons, active where something is expected to arrive and the longer the more operations
-their kind has; sends their spikes, a message for every box of targets; receives messages and goes through the
-synapses of each. Times are the typical ones of the chip's own cost model.
+A core updates its neurons, the longer the more operations their kind has; sends their spikes, a message for every
+box of targets; receives messages and goes through the synapses of each. Times are the typical ones of the chip's
+own cost model; how often neurons send, and how many of them are active, is given.
 """
 
-from collections.abc import Mapping
-from math import exp
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from legality.checker import Counted
@@ -18,22 +18,35 @@ PLAIN_LIF = 15  # operations of the kind whose updates the cost models time
 CHARGED_AS = {"runlength": "sparse"}
 
 
-def core_times(path: Path, rates: Mapping[str, float]) -> list[float]:
-    """Nanoseconds of every core, where the neurons of a population send so often in a step."""
+@dataclass(frozen=True)
+class Assumed:
+    """What every population does in a step.
+
+    rates   messages of a neuron, by the population's name
+    active  the share of its neurons that are active, by its name and the synaptic operations of one of them
+    """
+
+    rates: Mapping[str, float]
+    active: Callable[[str, float], float]
+
+
+def core_times(path: Path, assumed: Assumed) -> list[float]:
+    """Nanoseconds of every core in a step."""
     counted = Counted(read(path))
-    return [_core(counted, i, rates) for i in range(len(counted.loads))]
+    return [_core(counted, i, assumed) for i in range(len(counted.loads))]
 
 
-def _core(counted: Counted, i: int, rates: Mapping[str, float]) -> float:
+def _core(counted: Counted, i: int, assumed: Assumed) -> float:
     chip = counted.folder.chip
-    model = chip["costs"][chip["cost_model"]]
+    model, rates = chip["costs"][chip["cost_model"]], assumed.rates
     time = lambda name: float(model[f"time_per_{name}_ns"]["typical"])
     sending = receiving = 0.0
     for each in counted.folder.cores[i]["slices"]:
         population = counted.folder.network.populations[each["population"]]
         neurons = Part.of(each["ranges"], population.shape).neurons
         sent = rates[population.name] * counted.ways[population.name][neurons].sum()
-        sending += neurons.size * (_update(counted, population, rates, time))
+        active = assumed.active(population.name, _operations(counted, population, rates))
+        sending += neurons.size * _update(population, active, time)
         sending += neurons.size * rates[population.name] * time("spike") + sent * time("message_sent")
     for connection, takes in counted.arriving[i]:
         kind = counted.encodings[connection.name].name
@@ -43,13 +56,15 @@ def _core(counted: Counted, i: int, rates: Mapping[str, float]) -> float:
     return max(sending, receiving) if model["sending_overlaps_receiving"] else sending + receiving
 
 
-def _update(counted: Counted, population: Population, rates: Mapping[str, float], time) -> float:
-    """One neuron's update, in the mean over its population."""
+def _operations(counted: Counted, population: Population, rates: Mapping[str, float]) -> float:
+    """Synaptic operations of one neuron in a step, in the mean over its population."""
     every = (pair for core in counted.arriving for pair in core if pair[0].target == population.name)
-    arriving = sum(rates[c.source] * takes.synapses for c, takes in every) / population.size
-    reached = 1 - exp(-arriving)
-    step, window = (
-        len(operations(population.kind | {other: None})) / PLAIN_LIF for other in ("window", "step")
-    )
+    return sum(rates[connection.source] * takes.synapses for connection, takes in every) / population.size
+
+
+def _update(population: Population, active: float, time: Callable[[str], float]) -> float:
+    """One neuron's update, in the mean over its population."""
+    kind = population.kind
+    step, window = (len(operations(kind | {other: None})) / PLAIN_LIF for other in ("window", "step"))
     slow = time("active_update") * window / population.period if population.period else 0.0
-    return (reached * time("active_update") + (1 - reached) * time("inactive_update")) * step + slow
+    return (active * time("active_update") + (1 - active) * time("inactive_update")) * step + slow

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from legality.checker import violations
-from legality.pace import core_times
+from legality.pace import Assumed, core_times
 from random_mappings import mapped, random_board, random_network
 
+from astrodeploy.costs.rest import always_awake, awake_after
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.mapping.cutting import Network
 from astrodeploy.mapping.packing import fan_outs
@@ -63,7 +64,7 @@ def test_a_mapping_is_legal_or_refused_with_a_number(folder, seed, pack):
 def test_most_of_the_random_networks_are_mapped_somewhere(folder):
     """Those that are refused above are not all of them."""
     legal = cut = chips = 0
-    for seed in range(60):
+    for seed in range(40):
         network, board = case(seed)
         try:
             program = mapped(network, board, "fewest")
@@ -72,8 +73,8 @@ def test_most_of_the_random_networks_are_mapped_somewhere(folder):
         legal += 1
         cut += len(program.cores) > 1
         chips += len({int(board.chip_of(np.array(core.index))) for core in program.cores}) > 1
-    assert legal >= 15
-    assert cut >= 8
+    assert legal >= 10
+    assert cut >= 5
     assert chips >= 1
 
 
@@ -99,11 +100,11 @@ def test_the_stated_pace_holds(folder, seed):
         return
     assert len(fewest.cores) <= len(fastest.cores)
     stated = pace_of(fastest)
-    rates = {name: float(each.mean()) for name, each in traffic(fastest.network, None).rates.items()}
-    times = core_times(folder(fastest), rates)
+    times = core_times(folder(fastest), assumed(fastest))
     if stated is not None:
         assert max(times) <= stated * (1 + 1e-9)
-    assert max(times) <= max(core_times(folder(fewest), rates)) * (1 + 1e-9) or max(times) <= barrier(board)
+    slower = core_times(folder(fewest), assumed(fewest))
+    assert max(times) <= max(slower) * (1 + 1e-9) or max(times) <= barrier(board)
 
 
 @settings(max_examples=20, deadline=None)
@@ -117,10 +118,21 @@ def test_the_time_of_a_core_is_what_the_compiler_takes_it_for(folder, seed, pack
         return
     known = Network(program.network, program.chip, traffic(program.network, None))
     found = fan_outs(known, program.cores)
-    rates = {name: float(each.mean()) for name, each in known.work.traffic.rates.items()}
-    for core, time in zip(program.cores, core_times(folder(program), rates), strict=True):
+    for core, time in zip(program.cores, core_times(folder(program), assumed(program)), strict=True):
         parts = [known.loads(cut, found[cut.population], paced=True)["busy_ps"] for cut in core.slices]
         assert sum(parts) - len(parts) <= time * 1000 <= sum(parts) + 1e-6 * time
+
+
+def assumed(program):
+    """Rates and activity as the compiler takes them where nothing was measured; the rest is counted."""
+
+    def active(name, operations):
+        population = program.network[name]
+        lasts = 1 + awake_after(population)
+        return float(np.where(always_awake(population), 1.0, -np.expm1(-operations * lasts)).mean())
+
+    rates = {name: float(each.mean()) for name, each in traffic(program.network, None).rates.items()}
+    return Assumed(rates, active)
 
 
 def pace_of(program):
