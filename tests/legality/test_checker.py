@@ -1,6 +1,9 @@
 """The independent checker sees what is wrong with a Program: every kind of error, planted into a saved one."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,6 +81,20 @@ def box(saved, name):
 def test_what_the_compiler_makes_is_legal(saved):
     assert saved.found() == ""
     assert len(saved.cores) > 4
+
+
+def test_an_outsider_needs_nothing_of_the_compiler(saved):
+    """The checker runs by itself, and imports nothing from astrodeploy."""
+    code = "import sys, legality.checker; sys.exit(any('astrodeploy' in name for name in sys.modules))"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, cwd=Path(__file__).parents[1]).returncode == 0
+    command = [sys.executable, "-m", "legality.checker", str(saved.folder)]
+    ran = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "legal\n")
+    saved.cores[0]["index"] = 99
+    saved.found()
+    ran = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    assert (ran.returncode, "core 99 is not on toy" in ran.stdout) == (1, True)
 
 
 # ---- neurons and cores -------------------------------------------------------------------------------

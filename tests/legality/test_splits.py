@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from float_networks import DT, cuba, edge, graph, lif
-from hypothesis import assume, given, reject, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from legality.checker import violations
 from random_mappings import mapped, random_network, roomy_chip
@@ -167,12 +167,13 @@ def test_random_networks_in_parts(seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**32))
 def test_any_network_in_parts(seed):
     network, limits, given = random_case(seed)
     try:
-        assume(split_notes(mapped(network, Board.of(roomy_chip(**limits)), "fewest")))
+        split = split_notes(mapped(network, Board.of(roomy_chip(**limits)), "fewest"))
     except DoesNotFit:
-        reject()
-    assert_equal(network, given, **limits)
+        return
+    if split:
+        assert_equal(network, given, **limits)
