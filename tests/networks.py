@@ -28,7 +28,7 @@ from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population, verify
 from astrodeploy.ir.verify import arrival_range, message_range
-from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Sparse, Wiring
+from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Random, Sparse, Wiring
 from astrodeploy.program import Program
 
 Generator = np.random.Generator
@@ -173,6 +173,9 @@ def random_pattern(rng: Generator, sources: int, targets: int) -> Wiring:
     found: list[Wiring] = [Dense(np.ones((targets, sources)))] * 2
     there = rng.random((targets, sources)) < 0.4
     found.append(Sparse.of(there * 1.0))
+    window = int(rng.integers(1, sources + 1))
+    drawn = {"inputs": int(rng.integers(1, window + 1)), "window": window, "seed": int(rng.integers(1 << 40))}
+    found.append(Random(np.ones(int(rng.integers(1, 6))), targets, sources, **drawn))
     if sources == targets:
         found.append(OneToOne(np.ones(sources)))
     if fitting := _convolutions(sources, targets):

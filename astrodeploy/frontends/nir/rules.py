@@ -14,7 +14,7 @@ from astrodeploy.errors import InputError
 from astrodeploy.frontends.findings import Findings
 from astrodeploy.frontends.nir.network import natural
 from astrodeploy.frontends.nir.nodes import SPIKING, Neuron, NirNode, Shape
-from astrodeploy.ir.arrays import FloatArray
+from astrodeploy.ir.arrays import Array, FloatArray
 from astrodeploy.ir.nodes import COMPARISONS, LIF, CubaLIF, Membrane
 from astrodeploy.ir.verify import SINGLE_PRECISION
 
@@ -98,12 +98,17 @@ def _ask_reset(neurons: list[Neuron], options: NirOptions, findings: Findings) -
         )
 
 
+def _rests_elsewhere(parameters: Mapping[str, Array]) -> bool:
+    """Whether v_leak is not v_reset; of shapes that don't go together others tell."""
+    leak, reset = (parameters.get(name, np.zeros(1)) for name in ("v_leak", "v_reset"))
+    try:
+        return bool(np.any(np.not_equal(leak, reset)))
+    except ValueError:
+        return False
+
+
 def _tell_start(neurons: list[Neuron], findings: Findings) -> None:
-    away = [
-        n.name
-        for n in neurons
-        if np.any(n.parameters.get("v_leak", np.zeros(1)) != n.parameters.get("v_reset", np.zeros(1)))
-    ]
+    away = [n.name for n in neurons if _rests_elsewhere(n.parameters)]
     if away:
         findings.note(
             "",
