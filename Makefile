@@ -3,9 +3,10 @@
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 OUT := build/hybrid
+SEEDS ?= 3
 STREAM := --input $(OUT)/test.npz --carry astrocytes
 
-.PHONY: setup demo test test-all check format clean
+.PHONY: setup demo models test test-all check format clean
 
 setup: .venv/ready .venv-lava/ready
 
@@ -30,6 +31,9 @@ demo: setup
 	$(BIN)/astrodeploy estimate $(OUT)/loihi2.astro $(STREAM) --samples 100
 	$(BIN)/astrodeploy report $(OUT)/loihi2.astro $(STREAM) --samples 100 \
 		--engines oracle,fast,lava,brian2 -o $(OUT)/report.html
+
+models: setup
+	$(BIN)/python models/study.py --seeds $(SEEDS)
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow'

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from astrodeploy.distance import Distance, distance
-from astrodeploy.engines import Plan, engine_named, make_plan
+from astrodeploy.engines import Plan, engine_named, make_plan, require_floats
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.engines.reference import flat, reference
 from astrodeploy.errors import EngineError, InputError
@@ -219,13 +219,13 @@ class Verification:
 
     comparisons  the oracle against every other integer engine that ran: all messages and all states
     brian2       the float network in Brian2 against the float reference; never part of `equal`
-    distance     the Program against the float network, by cause
+    distance     the Program against the float network, by cause; None where there is none
     not_run      engines that were asked for and could not run, with the reason
     """
 
     comparisons: tuple[Comparison, ...]
     brian2: Comparison | None
-    distance: Distance
+    distance: Distance | None
     not_run: Mapping[str, str]
 
     @property
@@ -246,7 +246,7 @@ class Verification:
             "comparisons": [each.to_dict() for each in self.comparisons],
             "first_divergence": None if first is None else asdict(first),
             "brian2": None if self.brian2 is None else self.brian2.to_dict(),
-            "distance": self.distance.to_dict(),
+            "distance": None if self.distance is None else self.distance.to_dict(),
             "not_run": dict(self.not_run),
         }
 
@@ -261,7 +261,8 @@ def verify(
 ) -> Verification:
     """Run a batch on several engines and hold them against each other; `x` as in `astrodeploy.engines.run`.
 
-    With labels (samples,) the distance tells the accuracy of every simulation in its chain.
+    With labels (samples,) the distance tells the accuracy of every simulation in its chain. A network that
+    was compiled from integers has no float network: then neither Brian2 nor the distance is there.
 
     The oracle always runs: it is what the integer engines are held against. An engine that can't run
     is listed in `not_run`. Raises InputError for an engine that has no place here, StimulusError.
@@ -288,10 +289,12 @@ def verify(
     brian2 = None
     if "brian2" in engines:
         try:
+            require_floats(program, "brian2")
             brian2 = _by_sample(plan, _brian2(plan.job))
         except EngineError as error:
             not_run["brian2"] = str(error)
-    return Verification(tuple(comparisons), brian2, distance(plan, labels), not_run)
+    found = None if program.reference.is_integer else distance(plan, labels)
+    return Verification(tuple(comparisons), brian2, found, not_run)
 
 
 def _all_states(program: Program) -> frozenset[StateName]:

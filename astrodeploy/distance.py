@@ -27,8 +27,8 @@ from astrodeploy.engines.readout import read_out
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.engines.reference import flat, reference
 from astrodeploy.errors import InputError
-from astrodeploy.ir import Population
-from astrodeploy.ir.nodes import Array, FloatArray, Membrane
+from astrodeploy.ir import Compartments, Population
+from astrodeploy.ir.nodes import Array, FloatArray, Membrane, carries_signal
 from astrodeploy.quantisation.rounding import uncentred
 
 
@@ -133,6 +133,7 @@ def distance(plan: Plan, labels: Array | None = None) -> Distance:
     counts: Counts = {}
     chain = [reference(job, "exact"), reference(job), over_the_reals(_uncentred(job))]
     chain += [over_the_integers(job), as_on_the_chip(job, counts)]
+    chain[2:] = [_in_the_models_numbers(job, each) for each in chain[2:]]
     links = [_Link(name, plan, *pair) for name, pair in zip(CAUSES, pairwise(chain), strict=True)]
     total = _Link(TOTAL, plan, chain[1], chain[4])
     return Distance(
@@ -145,9 +146,20 @@ def distance(plan: Plan, labels: Array | None = None) -> Distance:
 
 
 def _neurons(job: Job) -> list[Population]:
-    """The float populations of neurons that have their counterpart on the chip."""
+    """The float populations that have their counterpart on the chip, without gain control."""
     populations = job.program.reference.populations
-    return [p for p in populations if isinstance(p.node, Membrane) and p.name in job.program.layers]
+    compared = [p for p in populations if isinstance(p.node, Membrane) or carries_signal(p.node)]
+    return [p for p in compared if p.name in job.program.layers]
+
+
+def _in_the_models_numbers(job: Job, recording: Recording) -> Recording:
+    """A simulation of the Program with the messages that carry a signal as numbers of the float network."""
+    meant = dict(recording.spikes)
+    for population in job.program.network.populations:
+        node = population.node
+        if isinstance(node, Compartments) and "message" in node.units:
+            meant[population.name] = recording.spikes[population.name] / node.units["message"]
+    return replace(recording, spikes=meant)
 
 
 def _uncentred(job: Job) -> Job:
@@ -155,8 +167,8 @@ def _uncentred(job: Job) -> Job:
     network = job.program.network
     for population in _neurons(job):
         meant = population.node
-        assert isinstance(meant, Membrane)
-        network = network.with_population(uncentred(network[population.name], meant))
+        if isinstance(meant, Membrane):
+            network = network.with_population(uncentred(network[population.name], meant))
     return replace(job, program=replace(job.program, network=network))
 
 
@@ -214,9 +226,7 @@ def _layer(population: Population, links: list[_Link], total: _Link) -> LayerDis
 
 def _count_error(population: Population, total: _Link, meant: Array, found: Array) -> float:
     plan = total.plan
-    node = population.node
-    assert isinstance(node, Membrane)
-    if node.sends != "spikes":
+    if not _spiking(population):
         size = float(np.square(_membrane(plan.job, population, total.left)).mean())
         return float(total.gap(population).membrane / np.sqrt(size)) if size else 0.0
     steps = plan.steps if plan.stream else meant.shape[1]
@@ -244,15 +254,22 @@ def _accuracy(predictions: Array, labels: Array | None) -> float | None:
 
 def _spikes(job: Job, population: Population, recording: Recording) -> Array:
     """Who spiked when; nobody in a population that sends its membrane."""
-    assert isinstance(population.node, Membrane)
     sent = _from_first_step(job, population, recording.spikes[population.name])
-    return np.asarray((sent != 0) & (population.node.sends == "spikes"))
+    return np.asarray((sent != 0) & _spiking(population))
+
+
+def _spiking(population: Population) -> bool:
+    return isinstance(population.node, Membrane) and population.node.sends == "spikes"
 
 
 def _membrane(job: Job, population: Population, recording: Recording) -> FloatArray:
-    """v above reset, in thresholds above reset; that of a neuron without a threshold as it is."""
+    """v above reset, in thresholds above reset; that of a neuron without a threshold as it is.
+
+    Of an astrocyte that carries a signal, what it sends.
+    """
     node = population.node
-    assert isinstance(node, Membrane)
+    if not isinstance(node, Membrane):
+        return np.asarray(_from_first_step(job, population, recording.spikes[population.name]), np.float64)
     threshold = flat(node.reach, population.size)
     states = _from_first_step(job, population, recording.states[population.name, "v"])
     return np.asarray(states, np.float64) / threshold

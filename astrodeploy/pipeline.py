@@ -13,7 +13,7 @@ from astrodeploy.ir import Compartments, Graph, verify
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.passes.base import Draft, Pack
-from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, run_flow
+from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, INTEGER_FLOW, run_flow
 from astrodeploy.program import Note, PassReport, Program
 
 
@@ -28,7 +28,7 @@ def load(
     """The float Graph of a source.
 
     source       path of a .pt or .nir file; "package.module:function", a function that returns a torch
-                 module; a torch module with a one-step forward; a nir.NIRGraph; a Graph
+                 module or a Graph; a torch module with a one-step forward; a nir.NIRGraph; a Graph
     dt           seconds per step, where the source does not say it
     input_shape  for a torch module, where its first Linear does not say it
     reset        for NIR that does not say it: "zero" | "subtract"; or "value", the file's v_reset
@@ -172,6 +172,9 @@ def compile(
 ) -> Program:
     """Compile a source (see `load`) for a chip or a board, by name or the path of its .toml file.
 
+    A Graph of integers (neurons that are `Compartments`, weights in int8) is not quantised any more: it is
+    timed by its lags, cut, placed and checked, and is what the Program means.
+
     calibrate          samples as `engines.run` takes them, by input where there are several: the float network
                        runs on some of them, and scales are chosen from what it does; data that are no
                        spikes make the input graded. Without them scales come from the worst case
@@ -193,10 +196,8 @@ def compile(
         board = board.with_cost_model(model)
     reading = read(source, dt, input_shape, reset, threshold, if_r)
     graph = reading.graph
-    if integer := [p.name for p in graph.populations if isinstance(p.node, Compartments)]:
-        raise InputError(
-            f"the Graph is one of integers already ({', '.join(integer)}): compile takes a float network"
-        )
+    if graph.is_integer:
+        _require_integers(graph, calibrate, freeze_astrocytes)
     draft = Draft(
         graph,
         board,
@@ -204,7 +205,8 @@ def compile(
         allow_delay=allow_delay,
         pack=cast(Pack, pack),
     )
-    draft, reports = run_flow(draft, FROZEN_FLOW if freeze_astrocytes else FLOW)
+    flow = INTEGER_FLOW if graph.is_integer else FROZEN_FLOW if freeze_astrocytes else FLOW
+    draft, reports = run_flow(draft, flow)
     assert draft.reference is not None
     return Program(
         network=draft.graph,
@@ -214,6 +216,21 @@ def compile(
         passes=(*_load_report(reading), *reports),
         reset_every=reset_every or 0,
     )
+
+
+def _require_integers(graph: Graph, calibrate: Any, freeze_astrocytes: bool) -> None:
+    """Raise InputError where a Graph of integers is not one throughout, or is to be quantised."""
+    floats = [p.name for p in graph.populations if not (p.is_input or isinstance(p.node, Compartments))]
+    if floats:
+        raise InputError(
+            f"the Graph is one of integers, but for {', '.join(floats)}: give all of its neurons as Compartments, or "
+            "none"
+        )
+    if calibrate is not None or freeze_astrocytes:
+        raise InputError(
+            "the Graph is one of integers already: there is nothing to calibrate and no gain to freeze, leave "
+            "calibrate and freeze_astrocytes out"
+        )
 
 
 def _load_report(reading: Reading) -> tuple[PassReport, ...]:

@@ -7,20 +7,28 @@ of time and memory does not grow with the network.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-from astrodeploy.ir.arrays import IntArray, frozen
+from astrodeploy.ir.arrays import Array, IntArray, frozen
 from astrodeploy.ir.wiring import Conv, Dense, Wiring
 from astrodeploy.program import Slice
 from astrodeploy.receptive_fields import ReceptiveFields
-from astrodeploy.runs import Entries
+from astrodeploy.runs import Entries, counted, some
 
 FAR = 1 << 32  # between two lines: beyond the reach of any entry
 PIECE = 1 << 20  # synapses that are listed at a time
 Runs = Callable[[int, int], IntArray]  # reach, most synapses an entry -> entries of every axon
 Axons = tuple[IntArray, IntArray]  # source neurons, ascending, and how many synapses each has
-Listed = tuple[IntArray, IntArray]  # source and place of every synapse; the places of a source ascend
+
+
+class Listed(NamedTuple):
+    """The synapses of some targets, each at its place: those of the i-th are sources[starts[i]:starts[i + 1]]."""
+
+    starts: IntArray
+    sources: IntArray
+    places: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +67,8 @@ class Positions:
             return _used(self.fields.window(cut.ranges), self.fields.nonzero_synapses(cut.ranges))
         first, stop = self._window(cut)
         counts = np.zeros(stop - first, np.int64)
-        for sources, _ in self._listed(cut):
-            counts += np.bincount(sources - first, minlength=stop - first)
+        for piece in self._listed(cut):
+            counted(piece.sources, first, counts)
         return _used(np.arange(first, stop), counts)
 
     def runs(self, cut: Slice, chosen: IntArray | None = None) -> Runs:
@@ -76,8 +84,8 @@ class Positions:
 
         def count(reach: int, most: int) -> IntArray:
             entries = Entries(stop - first, reach, most)
-            for axons, places in self._listed(cut) if pieces is None else pieces:
-                entries.add(axons - first, places)
+            for piece in self._listed(cut) if pieces is None else pieces:
+                entries.add(*piece, first)
             return entries.counts[sources - first]
 
         return count
@@ -86,9 +94,8 @@ class Positions:
         """The synapses of a few sources."""
         wanted = np.zeros(self.wiring.shape[1], np.bool_)
         wanted[chosen] = True
-        for sources, places in self._listed(cut):
-            kept = wanted[sources]
-            yield sources[kept], places[kept]
+        for piece in self._listed(cut):
+            yield _kept(piece, wanted[piece.sources])
 
     def _window(self, cut: Slice) -> tuple[int, int]:
         """A range of sources that holds all that send to a box."""
@@ -99,7 +106,7 @@ class Positions:
                 return 0, self.wiring.shape[1]
             self._last.clear()
             self._last[cut] = first
-        sources = self._last[cut][0]
+        sources = self._last[cut].sources
         return (int(sources.min()), int(sources.max()) + 1) if sources.size else (0, 0)
 
     def _listed(self, cut: Slice) -> Iterator[Listed]:
@@ -124,11 +131,18 @@ class Positions:
     def _synapses(self, targets: slice | IntArray, places: IntArray) -> Listed:
         """The synapses of targets that lie at these places."""
         if isinstance(self.wiring, Dense):
-            rows, sources = np.nonzero(self.wiring.values[targets])
-            return sources, places[rows]
+            kept = self.wiring.values[targets] != 0
+            starts = np.concatenate([[0], np.cumsum(np.count_nonzero(kept, axis=1))])
+            return Listed(starts, np.nonzero(kept)[1], places)
         starts, sources, weights = self.wiring.rows(targets)
-        at, kept = np.repeat(places, np.diff(starts)), weights != 0
-        return (sources, at) if np.all(kept) else (sources[kept], at[kept])
+        return _kept(Listed(starts, sources, places), weights != 0)
+
+
+def _kept(piece: Listed, kept: Array) -> Listed:
+    """Some of the synapses."""
+    if np.all(kept):
+        return piece
+    return Listed(*some(piece.starts, piece.sources, kept), piece.places)
 
 
 def _used(sources: IntArray, counts: IntArray) -> Axons:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from astrodeploy.trace import Trace
 
 FORMAT = "astrodeploy program"
-VERSION = 3
+VERSION = 4
 MANIFEST = "program.json"
 TENSORS = "tensors.safetensors"
 GRAPH = "graph.nir"

@@ -57,9 +57,9 @@ class Axis:
         """
         first, taps = self._found(start, stop)
         reads = np.where(cells, self.reads[start:stop], -1)
-        outputs, _ = np.nonzero(reads >= 0)
+        starts = np.concatenate([[0], np.cumsum((reads >= 0).sum(1))])
         entries = Entries(len(taps), reach, most)
-        entries.add(reads[reads >= 0] - first, outputs)
+        entries.add(starts, reads[reads >= 0], np.arange(stop - start), first)
         return entries.counts
 
     def matrix(self) -> "scipy.sparse.csr_array":

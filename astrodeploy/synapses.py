@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -64,6 +65,7 @@ class Stored(ABC):
     shape  of the target population
     costs  bits that the encodings which were weighed would take, if all of it lay on one core
     given  its positions, where they are known
+    known_skip  the width of a distance in run-length entries, where it is known
     """
 
     encoding: ClassVar[Encoding]
@@ -72,6 +74,7 @@ class Stored(ABC):
     chip: Chip
     costs: Mapping[Encoding, int] = field(default_factory=dict)
     given: Positions | None = field(default=None, repr=False)
+    known_skip: int | None = None
 
     @cached_property
     def positions(self) -> Positions:
@@ -189,6 +192,8 @@ class RunLengthStored(SparseStored):
     @cached_property
     def skip_bits(self) -> int:
         """The width of a distance with which the sampled sources take fewest bits."""
+        if self.known_skip is not None:
+            return self.known_skip
         return min(skip_widths(self.chip), key=self._on_sample)
 
     @cached_property
@@ -256,8 +261,28 @@ ENCODINGS: dict[Encoding, type[Stored]] = {  # run-length last: it is weighed on
 }
 
 
+class _Choice(NamedTuple):
+    """What is found for a connection once; it holds nothing that keeps the connection alive."""
+
+    shape: tuple[int, ...]
+    chip: Chip
+    encoding: Encoding
+    costs: Mapping[Encoding, int]
+    skip: int | None
+
+
+_choices: "WeakKeyDictionary[Connection, _Choice]" = WeakKeyDictionary()
+
+
 def store(connection: Connection, shape: tuple[int, ...], chip: Chip) -> Stored:
     """Choose the cheapest encoding of a connection to a population of that shape."""
+    found = _choices.get(connection)
+    if found is None or found.shape != shape or found.chip is not chip:
+        found = _choices[connection] = _choice(connection, shape, chip)
+    return ENCODINGS[found.encoding](connection, shape, chip, found.costs, known_skip=found.skip)
+
+
+def _choice(connection: Connection, shape: tuple[int, ...], chip: Chip) -> _Choice:
     costs: dict[Encoding, int] = {}
     weighed: dict[Encoding, Stored] = {}
     positions = Positions(connection.wiring, shape)
@@ -265,7 +290,10 @@ def store(connection: Connection, shape: tuple[int, ...], chip: Chip) -> Stored:
         each = kind(connection, shape, chip, costs, positions)
         if each.is_open:
             costs[encoding], weighed[encoding] = each.load(each.whole).bits, each
-    return weighed[min(costs, key=lambda encoding: (costs[encoding], PREFERRED.index(encoding)))]
+    best = min(costs, key=lambda encoding: (costs[encoding], PREFERRED.index(encoding)))
+    chosen = weighed[best]
+    skip = chosen.skip_bits if isinstance(chosen, RunLengthStored) else None
+    return _Choice(shape, chip, best, costs, skip)
 
 
 def weights(wiring: Wiring) -> int:
@@ -286,3 +314,10 @@ def neuron_bits(population: Population) -> int:
     assert isinstance(node, Compartments), population.name
     own = [name for name, values in node.parameters.items() if values.min() != values.max()]
     return node.kind.state_bits + sum(node.kind.parameters[name].bits for name in own)
+
+
+def compartments_of(population: Population, chip: Chip) -> int:
+    """Compartments of a core that one neuron takes."""
+    node = population.node
+    assert isinstance(node, Compartments), population.name
+    return chip.compartments_of(node.kind)

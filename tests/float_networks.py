@@ -7,7 +7,7 @@ import numpy as np
 from astrodeploy.chip import load_target
 from astrodeploy.engines.recording import Job
 from astrodeploy.ir import LIF, Astrocyte, Compartments, Connection, CubaLIF, Graph, Input, Population, verify
-from astrodeploy.ir.nodes import Constant, Membrane
+from astrodeploy.ir.nodes import Constant, Membrane, gain_astrocyte
 from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Sparse, pool
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.canonicalise import Canonicalise
@@ -42,7 +42,7 @@ def _fields(given: dict[str, object]) -> dict[str, object]:
 def astrocyte(log_gain: object, **given: object) -> Astrocyte:
     """Gain control of window 4 that acts fast enough to be seen in a test."""
     rest = {"period": 4, "decay": 0.05, "rate": 3.0, "set_point": 0.0, "low": -2.0, "high": 2.0}
-    return Astrocyte(**(rest | given), log_gain=np.asarray(log_gain, np.float64))
+    return gain_astrocyte(**(rest | given), log_gain=np.asarray(log_gain, np.float64))
 
 
 def edge(source: str, target: str, weight: object, port: str = "current", lag: int = 0) -> Connection:

@@ -90,6 +90,14 @@ def test_published_costs_and_their_models():
         loihi1.cost("mine")
 
 
+def test_clearing_loihi1_as_published_and_as_calibrated():
+    reset = load_chip("loihi1").reset
+    assert reset.energy_per_chip_uJ.typical == 5.94 and reset.energy_per_chip_uJ.quality == "published"
+    assert reset.time_per_core_us.quality == "calibrated" and "t_max 32" in reset.time_per_core_us.source
+    assert "reset.time_per_core_us" in dict(load_chip("loihi1").numbers())
+    assert load_chip("loihi2").reset is None  # none is published
+
+
 def test_two_published_accounts_of_synaptic_memory():
     formulas = load_chip("loihi1").synapses.formulas
     assert set(formulas) == {"nxtf", "nengo-loihi"}

@@ -5,7 +5,7 @@ its path (ending in .toml) is accepted wherever a target's name is. The unit of 
 """
 
 from astrodeploy.chip.board import Arrangement, Board
-from astrodeploy.chip.costs import LEVELS, Barrier, CostModel, Crossing, Power
+from astrodeploy.chip.costs import LEVELS, Barrier, CostModel, Crossing, Power, Reset
 from astrodeploy.chip.description import Chip, operation_count
 from astrodeploy.chip.files import board_names, boards_of, chip_names, load_chip, load_target
 from astrodeploy.chip.limits import Formula, Synapses
@@ -25,6 +25,7 @@ __all__ = [
     "Number",
     "Power",
     "Quality",
+    "Reset",
     "Synapses",
     "board_names",
     "boards_of",

@@ -1,4 +1,4 @@
-"""What happens on a chip costs energy and time: named cost models, and the power of what stands idle."""
+"""What happens on a chip costs energy and time: named cost models, the power of what stands idle, clearing."""
 
 from itertools import pairwise
 from typing import Annotated, Self
@@ -86,6 +86,18 @@ class Power(Data):
 
     static_power_per_chip_mW: Cost
     host_power_per_chip_mW: Cost
+
+
+class Reset(Data):
+    """What it costs to clear a chip's states between two samples, which its embedded processors do.
+
+    energy_per_chip_uJ  of every chip in use
+    time_per_core_us    of every core in use: those of a chip are cleared one after the other, chips side by side,
+                        and no step runs meanwhile
+    """
+
+    energy_per_chip_uJ: Cost
+    time_per_core_us: Cost
 
 
 class Crossing(Data):

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from astrodeploy.arithmetic import ALIGNMENT
-from astrodeploy.chip.costs import Barrier, CostModel, Power
+from astrodeploy.chip.costs import Barrier, CostModel, Power, Reset
 from astrodeploy.chip.limits import Execution, Limits, Synapses, Widths
 from astrodeploy.chip.numbers import Cost, Data, Instructions, Number
 from astrodeploy.compartments import KINDS, Kind
@@ -24,6 +24,7 @@ class Chip(Data):
     """One chip: limits, widths, the synapses' encoding, what it executes, and what that costs.
 
     costs       named cost models; `cost_model` is the one that estimates take unless told otherwise
+    reset       of clearing it between two samples; None where nothing is known of that
     """
 
     name: Annotated[str, Field(pattern=NAME)]
@@ -35,6 +36,7 @@ class Chip(Data):
     cost_model: str
     costs: dict[str, CostModel]
     power: Power
+    reset: Reset | None = None
 
     @model_validator(mode="after")
     def _an_index_reaches_every_neuron(self) -> Self:
@@ -90,14 +92,21 @@ class Chip(Data):
     def missing_operations(self, kind: Kind) -> tuple[str, ...]:
         """Operations of a kind that the chip lacks, sorted; none where it executes the kind."""
         ours = KINDS.get(kind.name)
-        if kind.name in self.execution.kinds and ours and ours.fingerprint == kind.fingerprint:
+        if kind.name in self.execution.fixed and ours and ours.fingerprint == kind.fingerprint:
             return ()
         return tuple(sorted(kind.operations_used - set(self.execution.operations)))
 
+    def compartments_of(self, kind: Kind) -> int:
+        """Compartments of a core that a neuron of a kind takes."""
+        joined = self.execution.joined.get(kind.name)
+        return 1 if joined is None or self.missing_operations(kind) else joined.value
+
     def numbers(self) -> Iterator[tuple[str, Entry]]:
         """Every number of the file with its full key, such as `limits.cores`."""
-        for section in ("limits", "widths", "synapses", "power"):
+        for section in ("limits", "widths", "synapses", "power", "reset"):
             yield from entries(section, getattr(self, section))
+        for kind, number in self.execution.joined.items():
+            yield f"execution.joined.{kind}", number
         for operation, each in self.execution.operations.items():
             yield f"execution.operations.{operation}", each
         for name, model in self.costs.items():

@@ -121,19 +121,38 @@ class Synapses(Data):
 
 
 class Execution(Data):
-    """Which neuron programs the chip executes: fixed kinds by name, and programs of these operations."""
+    """Which neuron programs the chip executes: fixed kinds by name, and programs of these operations.
+
+    joined  fixed kinds that take several compartments of a core, and how many
+    """
 
     kinds: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    joined: dict[str, Number] = Field(default_factory=dict)
     operations: dict[str, Instructions] = Field(default_factory=dict)
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """All kinds that need no program."""
+        return (*self.kinds, *self.joined)
+
+    @model_validator(mode="after")
+    def _joined_kinds_take_several(self) -> Self:
+        for name, each in self.joined.items():
+            if each.value < 2 or name in self.kinds:
+                raise ValueError(
+                    f"joined.{name}: it must take at least 2 compartments, and not be one of kinds too"
+                )
+        return self
 
     @model_validator(mode="after")
     def _all_are_known(self) -> Self:
-        for what, given, known in (
-            ("kind", self.kinds, KINDS),
-            ("operation", self.operations, {*OPERATIONS, "table"}),
+        for table, what, given, known in (
+            ("kinds", "kind", self.kinds, KINDS),
+            ("joined", "kind", self.joined, KINDS),
+            ("operations", "operation", self.operations, {*OPERATIONS, "table"}),
         ):
             if unknown := sorted(set(given) - set(known)):
-                where = "kinds" if what == "kind" else f"operations.{unknown[0]}"
+                where = table if table == "kinds" else f"{table}.{unknown[0]}"
                 raise ValueError(
                     f"{where}: there is no {what} {', '.join(unknown)}; there are {', '.join(sorted(known))}"
                 )

@@ -46,6 +46,7 @@ def show_estimate(estimate: "Estimate") -> None:
     table("cost of an inference", ("what", ">typical (low to high)"), _whole(estimate))
     shares = ", ".join(f"{name} {percent(share)}" for name, share in estimate.bounds.items() if share)
     say(f"the steps last as long as: {shares or 'nothing happens in them'}")
+    say(estimate.clearing_text)
     _split("operations by event", "event", estimate.operations.items())
     _split("operations by layer", "layer", estimate.by_layer.items())
     dearest = sorted(estimate.by_core.items(), key=lambda each: (-each[1].typical, each[0]))
@@ -72,6 +73,9 @@ def _whole(estimate: "Estimate") -> list[tuple[str, str]]:
     rows = [("energy", _span(estimate.energy_joules, "J"))]
     rows += [(f"  {name}", _span(s, "J")) for name, s in estimate.parts.items()]
     rows.append(("latency", _span(estimate.latency_seconds, "s")))
+    if estimate.clearing_seconds.high:
+        rows.append(("  steps", _span(estimate.steps_seconds, "s")))
+        rows.append(("  clearing between samples", _span(estimate.clearing_seconds, "s")))
     rows.append(("inferences, one after the other", _span(estimate.inferences_per_second, "/s")))
     rows.append(("power then", _span(estimate.power_watts, "W")))
     if estimate.idle_chips:

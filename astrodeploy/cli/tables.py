@@ -273,7 +273,8 @@ def show_verification(verification: "Verification") -> None:
         )
         if b.first_divergence is not None:
             say(f"  first: {b.first_divergence}")
-    show_distance(verification.distance)
+    if verification.distance is not None:
+        show_distance(verification.distance)
     compared = "equal" if verification.equal else "NOT EQUAL"
     say(compared if verification.comparisons else "NOT VERIFIED: no engine but the oracle ran")
 

@@ -7,7 +7,8 @@ engine, the operation counts and the chips' rules are derived from the definitio
 from astrodeploy.compartments.astrocyte import astrocyte
 from astrodeploy.compartments.kind import Kind, Range
 from astrodeploy.compartments.lif import lif, modulated_lif
+from astrodeploy.compartments.sic import sic
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (lif, modulated_lif, astrocyte)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (lif, modulated_lif, astrocyte, sic)}
 
 __all__ = ["KINDS", "Kind", "Range"]

@@ -109,6 +109,12 @@ class Kind:
         """Bits of state a neuron needs, each state at its own width."""
         return sum(state.range.bits for state in self.states.values())
 
+    @property
+    def decays(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of decay factors among its parameters, of a current and its membrane: one a compartment."""
+        numbers = [name[2:] for name in self.parameters if name.startswith("du")]
+        return tuple((f"du{n}", f"dv{n}") for n in numbers if f"dv{n}" in self.parameters)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as it stands in a Program."""
         return {

@@ -15,9 +15,13 @@ class Estimate:
     target           the board or the chip
     model, timing    the cost model of the chip, and how a step's time is put together (`timing.py`)
     energy_joules    all parts together
-    latency_seconds  from the first step of a sample to its last answer; in a stream, per sample
-    parts            joules: "operations", "step overhead", "static" of the chips in use, "host processors", and
-                     "ordinary layers" where the host computes some: assumed, at the power of the host processors
+    latency_seconds  of a sample, clearing the chips for it included; in a stream, per sample
+    steps_seconds    of it those of its steps, from the first one to the last answer, and
+    clearing_seconds those of clearing the chips, in which no step runs: 0 where nothing is known of that
+    clearing_text    how they are cleared, or why that is not in the estimate
+    parts            joules: "operations", "step overhead", "clearing between samples" where it is known, "static" of
+                     the chips in use, "host processors", and "ordinary layers" where the host computes some:
+                     assumed, at the power of the host processors
     operations       joules of the operations by event (`events.py`)
     by_layer         joules of the operations, of a layer's neurons and of what arrives at them
     by_core          the same by core index
@@ -32,7 +36,7 @@ class Estimate:
     idle_chips       chips of the board that are not in use, and
     idle_chips_joules  their static energy in that time if they stay powered; not in `energy_joules`
     bounds           what sets the steps' pace ("busiest core", "busiest link", "barrier") -> its part of the
-                     typical latency, 0..1
+                     steps' typical time, 0..1
     slowest_core     index of the core that is busiest
     basis            how the events were found: "counted" in a run, or "assumed" from a rate
     basis_text       the same in a sentence
@@ -44,6 +48,9 @@ class Estimate:
     timing: str
     energy_joules: Span
     latency_seconds: Span
+    steps_seconds: Span
+    clearing_seconds: Span
+    clearing_text: str
     parts: Mapping[str, Span]
     operations: Mapping[str, Span]
     by_layer: Mapping[str, Span]

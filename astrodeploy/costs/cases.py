@@ -39,7 +39,13 @@ class Case:
             }
             told |= {
                 k: whole[k]
-                for k in ("energy_joules", "latency_seconds", "power_watts", "inferences_per_second")
+                for k in (
+                    "energy_joules",
+                    "latency_seconds",
+                    "clearing_seconds",
+                    "power_watts",
+                    "inferences_per_second",
+                )
             }
         return told
 

@@ -2,10 +2,11 @@
 
     energy   sum of events * energy per event                 "operations", the dynamic part
            + cores in use * steps * energy per core and step  "step overhead"
+           + of clearing the chips (`clearing.py`)            "clearing between samples"
            + static power of the chips in use * latency       "static"
            + the embedded processors' power * latency         "host processors"
            + the same power * the time of ordinary layers     "ordinary layers"
-    latency  sum over the steps of their time (`timing.py`)
+    latency  sum over the steps of their time (`timing.py`), and the time of clearing the chips
 
 An update costs in proportion to the operations of its kind, beside those of the plain LIF, which the
 chips' numbers were measured with; window lists cost on their own clock only. Every number is a range:
@@ -23,6 +24,7 @@ from astrodeploy.chip import operation_count
 from astrodeploy.compartments import KINDS
 from astrodeploy.costs.activity import Activity
 from astrodeploy.costs.answer import Estimate
+from astrodeploy.costs.clearing import PART, Clearing, clearing
 from astrodeploy.costs.events import EVENTS, Counted, Tally, count_events
 from astrodeploy.costs.placed import Placed, placed
 from astrodeploy.costs.prices import Prices
@@ -34,11 +36,12 @@ from astrodeploy.program import Program
 
 @dataclass(frozen=True, eq=False)
 class Costing:
-    """Events of some inferences on a target, and their cost."""
+    """Events of some inferences on a target, and their cost; each is cleared for so many times (`clearings`)."""
 
     program: Program
     activity: Activity
     inferences: int
+    clearings: int
     host_seconds: float
     model: str
     timing: str
@@ -58,6 +61,9 @@ class Costing:
             timing=self.timing,
             energy_joules=total(parts.values()),
             latency_seconds=self._latency,
+            steps_seconds=self._stepping,
+            clearing_seconds=self._clearing.seconds,
+            clearing_text=self._clearing.text,
             parts=parts,
             operations=operations,
             by_layer=self._by_layer(),
@@ -102,8 +108,17 @@ class Costing:
         return float(self.activity.repeats.sum()) * self.activity.runs / self.inferences
 
     @cached_property
-    def _latency(self) -> Span:
+    def _stepping(self) -> Span:
+        """Seconds of an inference's steps."""
         return self._pace.seconds * (self.activity.runs / self.inferences)
+
+    @cached_property
+    def _clearing(self) -> Clearing:
+        return clearing(self._placed, self.clearings)
+
+    @cached_property
+    def _latency(self) -> Span:
+        return self._stepping + self._clearing.seconds
 
     @cached_property
     def _by_event(self) -> dict[str, Span]:
@@ -120,9 +135,10 @@ class Costing:
         parts = {
             "operations": total(self._by_event.values()),
             "step overhead": prices.overhead * (PICOJOULE * self._steps * len(self.program.cores)),
-            "static": prices.static * powered,
-            "host processors": prices.host * powered,
         }
+        if self._clearing.known:
+            parts[PART] = self._clearing.joules
+        parts |= {"static": prices.static * powered, "host processors": prices.host * powered}
         if self.program.network.before or self.program.network.after:
             parts["ordinary layers"] = prices.host * (MILLIWATT * self.host_seconds)
         return parts

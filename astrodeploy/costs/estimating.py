@@ -72,7 +72,15 @@ def _counted(program: Program, trace: Trace, model: str, timing: str) -> Estimat
         activity = Recorded(trace.spikes, program.reset_every)
     text = f"events counted in a run of {samples} sample{'s' * (samples != 1)} on {trace.engine}"
     host = trace.host_seconds / samples
-    return Costing(program, activity, samples, host, model, timing).estimate("counted", text)
+    times = clearings(program, trace.steps)
+    return Costing(program, activity, samples, times, host, model, timing).estimate("counted", text)
+
+
+def clearings(program: Program, shown: int) -> int:
+    """How often the chips are cleared for a sample of so many steps: within it too where it resets itself."""
+    if is_memoryless(program.reference):
+        return 0
+    return -(-shown // program.reset_every) if program.reset_every else 1
 
 
 def unfolded(program: Program, trace: Trace) -> dict[str, Array]:
@@ -102,7 +110,8 @@ def _assumed(
         f"messages per neuron and step: {told}"
     )
     activity = Expected(firing, length, shown, network)
-    return Costing(program, activity, 1, _timed(network, shown), model, timing).estimate("assumed", text)
+    times, host = clearings(program, shown), _timed(network, shown)
+    return Costing(program, activity, 1, times, host, model, timing).estimate("assumed", text)
 
 
 def _timed(network: Graph, steps: int) -> float:

@@ -96,6 +96,8 @@ class Prices:
         numbers = [*self.model, *self.board.power_per_chip()]
         if self.board.crossing is not None:
             numbers += [(f"crossing.{name}", cost) for name, cost in self.board.crossing]
+        if self.board.chip.reset is not None:
+            numbers += [(f"reset.{name}", cost) for name, cost in self.board.chip.reset]
         for name, cost in numbers:
             if isinstance(cost, Cost):
                 yield Constant(name, cost.low, cost.typical, cost.high, cost.source, cost.quality)

@@ -1,10 +1,10 @@
 """When a neuron is at rest: its update is then an inactive one.
 
-A neuron is active where a message reaches it, and as long as its current and its membrane have not decayed to
-0 since; one with a bias always. Quartz's measurement says so: per step its network takes what 5,400 active
-updates take, though next to nothing arrives (arXiv:2309.16795); SANA-FE counts in the same way. How long they last
-is reckoned from a membrane at the threshold; that a reset leaves 0 is not. Astrocytes, whose states are slow,
-and kinds of other states are active where a message reaches them.
+A neuron is active where a message reaches it, and as long as its current and its membrane (of joined compartments
+all of them) have not decayed to 0 since; one with a bias always. Quartz's measurement says so: per step its network
+takes what 5,400 active updates take, though next to nothing arrives (arXiv:2309.16795); SANA-FE counts in the same
+way. How long they last is reckoned from a membrane at the threshold; that a reset leaves 0 is not. Astrocytes, whose
+states are slow, and kinds of other states are active where a message reaches them.
 """
 
 import numpy as np
@@ -21,12 +21,13 @@ def awake_after(population: Population) -> IntArray:
     """For how many steps every neuron stays active after a step in which a message reached it."""
     node = population.node
     assert isinstance(node, Compartments), population.name
-    if node.kind.window is not None or not {"du", "dv"} <= set(node.parameters):
+    factors = [node.parameters[name] for pair in node.kind.decays for name in pair]
+    if node.kind.window is not None or not factors:
         return np.zeros(population.size, np.int64)
     threshold = node.parameters.get("threshold", np.zeros(population.size, np.int64))
     start = np.maximum(threshold, 1) << ALIGNMENT
-    lasts = _steps_to_zero(start, node.parameters["du"]) + _steps_to_zero(start, node.parameters["dv"])
-    return np.minimum(lasts, FOREVER).astype(np.int64)
+    lasts = np.sum([_steps_to_zero(start, each) for each in factors], axis=0)
+    return np.asarray(np.minimum(lasts, FOREVER), np.int64)
 
 
 def always_awake(population: Population) -> Array:

@@ -7,6 +7,7 @@ from astrodeploy.chip import Cost
 
 PICOJOULE = 1e-12
 NANOSECOND = 1e-9
+MICROJOULE = MICROSECOND = 1e-6
 MILLIWATT = 1e-3
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from astrodeploy.engines.readout import timed_read_out
 from astrodeploy.engines.recording import Engine, Job, Recording, StateName
 from astrodeploy.engines.stimulus import by_input, shown
-from astrodeploy.errors import InputError, StimulusError
+from astrodeploy.errors import EngineError, InputError, StimulusError
 from astrodeploy.ir import Compartments
 from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Program
@@ -25,6 +25,7 @@ ENGINES: dict[str, str] = {
     "reference": "astrodeploy.engines.reference",
     "torch": "astrodeploy.engines.torch",
 }
+FLOAT_ENGINES = ("reference", "brian2", "torch")
 CARRIED = ("astrocytes",)
 
 
@@ -34,6 +35,15 @@ def engine_named(name: str) -> Engine:
         raise InputError(f"there is no engine {name!r}; there are {', '.join(ENGINES)}")
     loaded: Engine = getattr(import_module(ENGINES[name]), name)
     return loaded
+
+
+def require_floats(program: Program, engine: str) -> None:
+    """Raise EngineError where an engine runs float networks and the Program has none."""
+    if engine in FLOAT_ENGINES and program.reference.is_integer:
+        raise EngineError(
+            f"{engine} runs the float network, and this Program was compiled from integers: choose fast, oracle "
+            "or lava"
+        )
 
 
 @dataclass(frozen=True)
@@ -147,6 +157,7 @@ def run(
     `program.depth` more. Raises StimulusError, InputError, EngineError.
     """
     run_job = engine_named(engine)
+    require_floats(program, engine)
     plan = make_plan(program, x, steps, carry, probed(program, probes))
     start = perf_counter()
     recording = run_job(plan.job)

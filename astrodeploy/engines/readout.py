@@ -10,6 +10,7 @@ from astrodeploy.errors import StimulusError
 from astrodeploy.host import by_sample, prepare
 from astrodeploy.ir import Compartments
 from astrodeploy.ir.arrays import Array
+from astrodeploy.ir.nodes import carries_signal
 
 if TYPE_CHECKING:
     from astrodeploy.engines import Plan
@@ -40,9 +41,11 @@ def read_out(plan: "Plan", recording: Recording) -> Any:
 def _read(plan: "Plan", recording: Recording, name: str) -> Array:
     """One output over its window: spikes are counted, membranes read as the network says."""
     window = _window(plan, recording, name)
-    if name not in plan.job.program.read_states:
+    readout, program = plan.job.program.network.readout, plan.job.program
+    if carries_signal(program.reference[name].node) and readout == "count":
+        return np.asarray(window.sum(1))
+    if name not in program.read_states and not carries_signal(program.reference[name].node):
         return np.asarray(window.sum(1, dtype=np.int64))
-    readout = plan.job.program.network.readout
     reduced = {"last": window[:, -1], "mean": window.mean(1), "max": window.max(1)}
     return np.asarray(reduced.get(readout, window[:, -1]))
 
@@ -58,9 +61,11 @@ def _window(plan: "Plan", recording: Recording, name: str) -> Array:
         raise StimulusError(
             f"the stimulus has {plan.steps} steps and {name} answers {output.depth} steps after it: give more steps"
         )
+    node = output.node
+    if not state and isinstance(node, Compartments) and "message" in node.units and window.dtype.kind == "i":
+        return np.asarray(window / node.units["message"])
     if not state:
         return window
-    node = output.node
     unit = node.units[state] if isinstance(node, Compartments) and window.dtype.kind == "i" else 1.0
     rectified = getattr(program.reference[name].node, "sends", "") == "rectified"
     return np.asarray(np.maximum(window, 0) / unit if rectified else window / unit)

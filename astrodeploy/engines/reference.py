@@ -5,7 +5,7 @@ the chip's clock: a population of depth k does in step t + k of the chip what it
 model. Before its depth it is silent and at rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 import numpy as np
@@ -19,7 +19,7 @@ from astrodeploy.ir.astrocytes import resting_gains
 from astrodeploy.ir.nodes import Constant, Membrane, SigmaDelta
 
 INTEGRATORS = ("own", "exact")
-SLOW_PORTS = ("activity", "modulation")  # what is under way to them at a reset still arrives
+PORTS = ("current", "modulation", "activity", "left", "right", "factor")
 
 
 def reference(job: Job, integrator: str = "own") -> Recording:
@@ -28,7 +28,8 @@ def reference(job: Job, integrator: str = "own") -> Recording:
     v         membrane above its reset value, because the chip resets to zero
     u         what the synaptic current adds to the membrane in a step; a LIF's without its bias
     gain      gain that a modulated neuron keeps
-    count, trace, log_gain   the astrocytes' (`ir.nodes.Astrocyte`); their messages are gains, 2**L
+    count, trace, log_gain   the astrocytes' (`ir.nodes.Astrocyte`)
+    drive, output            theirs too: a window's drive before it is cleared, and f of their state
 
     All are float64. Raises InputError, UnsupportedError.
     """
@@ -129,6 +130,10 @@ class _Group:
         """A state after the step, (rows, size)."""
         raise NotImplementedError
 
+    def is_slow(self, port: str) -> bool:
+        """Whether what is under way to a port at a reset still arrives."""
+        return port == "modulation"
+
 
 def _group(population: Population, graph: Graph, rows: int, integrator: str) -> _Group:
     node = population.node
@@ -149,9 +154,9 @@ def _arrived(
     group: _Group, local: int, depths: Mapping[str, int], sent: Mapping[str, Array], reset_every: int
 ) -> dict[str, FloatArray]:
     rows = len(next(iter(sent.values())))
-    totals = {port: np.zeros((rows, group.size)) for port in ("current", *SLOW_PORTS)}
+    totals = {port: np.zeros((rows, group.size)) for port in PORTS}
     for each in group.inputs:
-        slow = each.port in SLOW_PORTS
+        slow = group.is_slow(each.port)
         if local >= each.lag and not dropped(local, 0, each.lag, reset_every, slow):
             messages = sent[each.source][:, local - each.lag + depths[each.source]]
             totals[each.port] += each.wiring.deliver(messages.astype(np.float64))
@@ -297,30 +302,67 @@ class _Neurons(_Group):
 
 
 class _Astrocytes(_Group):
-    """Slow gain control: counts in every step, computes at the end of every window."""
+    """A drive, a slow state, an output (`ir.nodes.Astrocyte`)."""
 
-    states = ("count", "trace", "log_gain")
+    states = ("count", "trace", "log_gain", "drive", "output")
 
     def __init__(self, population: Population, node: Astrocyte, graph: Graph, rows: int) -> None:
         super().__init__(population, graph)
-        self.node = node
-        self.count = np.zeros((rows, self.size))
-        self.trace = np.zeros_like(self.count)
-        self.log_gain = np.tile(flat(node.log_gain, self.size), (rows, 1))
+        self.node, self.rows = node, rows
+        self.parameters = {name: flat(array, self.size) for name, array in node.arrays().items()}
+        self.ports = {c.port for c in self.inputs}
+        self.rest()
+
+    def rest(self) -> None:
+        """All states as they start."""
+        self.count = np.zeros((self.rows, self.size))
+        self.drive, self.trace = np.zeros_like(self.count), np.zeros_like(self.count)
+        self.log_gain = np.tile(self.parameters["log_gain"], (self.rows, 1))
+        self.output = self._output()
+
+    def is_slow(self, port: str) -> bool:
+        return bool(self.node.slow)
 
     def reset(self, what: str) -> None:
-        """All states are slow: no reset between samples touches them."""
+        """Slow states outlive the resets between samples."""
+        if what and not self.node.slow:
+            self.rest()
 
     def advance(self, step: int, arrived: dict[str, FloatArray]) -> Array:
-        node = self.node
-        self.count = self.count + arrived["activity"]
-        if not ticks(step, 0, node.period):
-            return np.zeros_like(self.count)
-        drive = self.count / node.period + node.set_point
-        self.trace = self.trace + node.decay * (drive - self.trace)
-        self.log_gain = np.clip(self.log_gain + node.rate * self.trace, node.low, node.high)
-        self.count = np.zeros_like(self.count)
-        return np.asarray(np.exp2(self.log_gain))
+        p, node = self.parameters, self.node
+        self.drive = self.count + arrived["activity"]
+        if "left" in self.ports:
+            self.drive += (arrived["left"] + p["left_bias"]) * (arrived["right"] + p["right_bias"])
+        due = ticks(step, 0, node.period)
+        held = self.output
+        self.count = np.zeros_like(self.count) if due else self.drive
+        if due:
+            self.trace = (1 - p["decay"]) * self.trace + p["drive"] * self.drive + p["offset"]
+            self.log_gain = np.clip(self.log_gain + node.rate * self.trace, node.low, node.high)
+            self.output = self._output()
+        if "factor" in self.ports:
+            factor = arrived["factor"] + p["factor_bias"]
+            return np.asarray((self.output if node.period == 1 else held) * factor)
+        return self.output if due else np.zeros_like(self.count)
+
+    def _output(self) -> FloatArray:
+        return output_of(self.node, self.log_gain if self.node.modulates else self.trace)
 
     def recorded(self, state: str) -> FloatArray:
-        return {"count": self.count, "trace": self.trace, "log_gain": self.log_gain}[state]
+        return np.asarray(getattr(self, state))
+
+
+def output_of(node: Astrocyte, state: FloatArray) -> FloatArray:
+    """The output function of an astrocyte, of its state or log gain."""
+    positive = state > 0
+    functions: dict[str, Callable[[], FloatArray]] = {
+        "gain": lambda: np.exp2(state),
+        "identity": lambda: state,
+        "exp2": lambda: np.exp2(state),
+        "log2": lambda: np.where(positive, np.log2(np.where(positive, state, 1.0)), 0.0),
+        "power": lambda: np.where(positive, np.where(positive, state, 1.0) ** node.exponent, 0.0),
+        "sigmoid": lambda: 0.5 + 0.5 * np.tanh(state / 2),
+        "tanh": lambda: np.tanh(state),
+        "elu": lambda: np.where(positive, state + 1, np.exp(np.minimum(state, 0.0))),
+    }
+    return np.asarray(functions[node.output]())

@@ -16,7 +16,7 @@ from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Graph
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.graph import Connection
-from astrodeploy.ir.nodes import Constant, Membrane
+from astrodeploy.ir.nodes import Constant, Membrane, carries_signal
 
 
 def torch(job: Job) -> Recording:
@@ -52,6 +52,11 @@ def _sends_membrane(graph: Graph, name: str) -> bool:
 
 def _layers(graph: Graph, job: Job) -> list["_Layer"]:
     modulated = {c.target: c.source for c in graph.connections if c.port == "modulation"}
+    for p in graph.populations:
+        if carries_signal(p.node):
+            raise UnsupportedError(
+                f"the torch engine can't run {p.name}, an astrocyte that carries a signal: run your own module"
+            )
     names = [n for n in evaluation_order(graph) if isinstance(graph[n].node, Membrane)]
     return [_Layer(graph, name, modulated.get(name), job) for name in names]
 
@@ -93,7 +98,7 @@ class _Layer:
         (pool,) = self.graph.into(str(self.astrocytes))
         (spread,) = self.graph.out_of(str(self.astrocytes))
         layer = AstrocyteLayer(cell, self.population.size, domain=1, period=1, tau=self.graph.dt)
-        layer.period, layer.decay, layer.rate = node.period, node.decay, node.rate
+        layer.period, layer.decay, layer.rate = node.period, float(node.decay.flat[0]), node.rate
         layer.low, layer.high, layer.set_point = node.low, node.high, node.set_point
         layer.pool = torch.from_numpy(np.array(pool.weight, np.float64))
         layer.domain_of = torch.from_numpy(spread.weight.argmax(1))

@@ -6,26 +6,30 @@ import numpy as np
 
 from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
-from astrodeploy.ir.nodes import Node
+from astrodeploy.ir.nodes import Compartments, Node
 
 
 def canonical(graph: Graph) -> Graph:
     """The same network: populations by distance from the input, then by name; arrays float64.
 
-    Raises InputError where a connection names no population.
+    Weights of integer populations stay what they are. Raises InputError where a connection names no population.
     """
     order = _distances(graph)
     populations = sorted(graph.populations, key=lambda p: (order[p.name], p.name))
     rank = {p.name: i for i, p in enumerate(populations)}
+    integer = {p.name for p in populations if isinstance(p.node, Compartments)}
     connections = sorted(graph.connections, key=lambda c: (rank[c.target], rank[c.source], c.port, c.lag))
     return replace(
         graph,
         dt=float(graph.dt),
         populations=tuple(replace(p, node=_spread(p)) for p in populations),
-        connections=tuple(
-            replace(c, wiring=c.wiring.with_values(c.wiring.values.astype(np.float64))) for c in connections
-        ),
+        connections=tuple(c if c.target in integer else _in_floats(c) for c in connections),
     )
+
+
+def _in_floats(connection: Connection) -> Connection:
+    wiring = connection.wiring
+    return replace(connection, wiring=wiring.with_values(wiring.values.astype(np.float64)))
 
 
 def flattened(graph: Graph) -> Graph:

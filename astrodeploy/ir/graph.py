@@ -35,10 +35,10 @@ class Population:
 
     @property
     def is_astrocyte(self) -> bool:
-        """Whether it is a slow population of astrocytes."""
+        """Whether it is a population of astrocytes: of slow states, not of mere functions of what arrives."""
         if isinstance(self.node, Compartments):
-            return self.node.kind.window is not None
-        return isinstance(self.node, Astrocyte)
+            return self.node.kind.window is not None or "trace" in self.node.kind.states
+        return isinstance(self.node, Astrocyte) and self.node.remembers
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +123,11 @@ class Graph:
     def depth(self) -> int:
         """Steps between a stimulus and the last population's answer."""
         return max(p.depth for p in self.populations)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether any population is one of integers already: before `quantise` none of a trained network is."""
+        return any(isinstance(p.node, Compartments) for p in self.populations)
 
     def into(self, name: str) -> Iterator[Connection]:
         """Connections that end in a population."""

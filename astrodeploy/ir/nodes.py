@@ -17,6 +17,16 @@ RESETS = ("value", "subtract", "none")
 COMPARISONS = (">", ">=")
 INTEGRATORS = ("euler", "exponential")
 SENDS = ("spikes", "membrane", "rectified")
+OUTPUTS = {
+    "gain": "2**L, where L integrates a",
+    "identity": "a",
+    "exp2": "2**a",
+    "log2": "log2(a); 0 where a <= 0",
+    "power": "a**exponent; 0 where a <= 0",
+    "sigmoid": "1 / (1 + exp(-a))",
+    "tanh": "tanh(a)",
+    "elu": "a + 1 where a > 0, exp(a) elsewhere",
+}
 
 __all__ = ["Array", "FloatArray", "IntArray", "frozen"]
 
@@ -163,29 +173,83 @@ class SigmaDelta(Node):
         self._freeze()
 
 
+def _nothing() -> FloatArray:
+    return np.zeros(())
+
+
 @dataclass(frozen=True, eq=False)
 class Astrocyte(Node):
-    """Slow gain control: one unit a domain, updated at the end of every window of `period` steps.
+    """A drive, a leaky state on a slow clock, an output: what astrocytes are, whatever they do to their targets.
 
-        drive c: the sum of what arrived in the window (a linear pool of spikes, per step)
-        trace    a <- a + decay ((c / period + set_point) - a)
-        log gain L <- clip(L + rate a, low, high);  the gain 2**L is sent, and kept by its target
+        drive    c: what arrived at "activity" in a window of `period` steps, plus what arrived in the same
+                 step at "left" times what arrived at "right" (each plus its bias), summed over the window
+        state    a <- (1 - decay) a + drive c + offset, at the window's end
+        output   f(a), by `output`; "gain" integrates first: L <- clip(L + rate a, low, high), f = 2**L
+        message  f, at the window's end; or, where something is connected to "factor": f times what arrives
+                 there (plus its bias), in every step
 
-    L starts at `log_gain`, the resting gain. The pool is (target - own activity): its weights are
-    minus one over the domain's size, plus one over the layer's size where the target is the layer's
-    mean, and `set_point` is the target where that is a constant.
+    With a period of 1 the state follows in the very step; with a longer one f is new in the step after
+    the window's end. A decay of 1 is no memory: the message is a function of what arrives. `slow`
+    states outlive the end of a sample in a stream. Outputs are named in OUTPUTS; L starts at `log_gain`.
     """
 
     period: int
-    decay: float
-    rate: float
-    set_point: float
-    low: float
-    high: float
-    log_gain: FloatArray
+    decay: FloatArray
+    drive: FloatArray
+    offset: FloatArray = field(default_factory=_nothing)
+    output: str = "identity"
+    exponent: float = 1.0
+    slow: int = 0
+    left_bias: FloatArray = field(default_factory=_nothing)
+    right_bias: FloatArray = field(default_factory=_nothing)
+    factor_bias: FloatArray = field(default_factory=_nothing)
+    rate: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    log_gain: FloatArray = field(default_factory=_nothing)
 
     def __post_init__(self) -> None:
         self._freeze()
+
+    @property
+    def modulates(self) -> bool:
+        """Whether its message is the gain of a population, kept by that until the next comes."""
+        return self.output == "gain"
+
+    @property
+    def set_point(self) -> float:
+        """Of gain control: the target that the mean of a window's drive is held against."""
+        decay = float(self.decay.flat[0])
+        return float(self.offset.flat[0]) / decay if decay else 0.0
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it has a state, and is not a mere function of what arrives."""
+        return self.period > 1 or bool(np.any(self.decay != 1))
+
+
+def gain_astrocyte(
+    period: int, decay: float, rate: float, set_point: float, low: float, high: float, log_gain: Array
+) -> Astrocyte:
+    """The astrocyte that holds the activity of its domain at a set point by its gain:
+
+        a <- a + decay ((c / period + set_point) - a);  L <- clip(L + rate a, low, high);  2**L is sent
+
+    The pool c is (target - own activity): its weights are minus one over the domain's size, plus one
+    over the layer's size where the target is the layer's mean; `set_point` is a target that is constant.
+    """
+    return Astrocyte(
+        period=period,
+        decay=np.array(decay),
+        drive=np.array(decay / period),
+        offset=np.array(decay * set_point),
+        output="gain",
+        slow=1,
+        rate=rate,
+        low=low,
+        high=high,
+        log_gain=log_gain,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +271,11 @@ class Compartments(Node):
         for name in ("parameters", "initial"):
             arrays = {k: frozen(v, np.int64) for k, v in getattr(self, name).items()}
             object.__setattr__(self, name, arrays)
+
+
+def carries_signal(node: Node) -> bool:
+    """Whether a node is an astrocyte that is no gain control."""
+    return isinstance(node, Astrocyte) and not node.modulates
 
 
 FLOAT_NODES: dict[str, type[Node]] = {

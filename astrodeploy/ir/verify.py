@@ -12,6 +12,7 @@ from astrodeploy.ir.nodes import (
     COMPARISONS,
     INTEGRATORS,
     LIF,
+    OUTPUTS,
     RESETS,
     SENDS,
     Astrocyte,
@@ -33,7 +34,7 @@ PORTS: dict[type, tuple[str, ...]] = {
     LIF: ("current", "modulation"),
     CubaLIF: ("current", "modulation"),
     SigmaDelta: ("current",),
-    Astrocyte: ("activity",),
+    Astrocyte: ("activity", "left", "right", "factor"),
 }
 
 
@@ -151,18 +152,32 @@ def _node(population: Population, dt: float) -> list[str]:
                 f"{name} has the settings {node.activation!r}, {node.receives!r}, which are unknown"
             )
     if isinstance(node, Astrocyte):
-        if not (np.isfinite(node.rate) and node.rate >= 0):
-            findings.append(f"{name}.rate must be finite and at least 0, not {node.rate:g}")
-        if not np.isfinite(node.set_point):
-            findings.append(f"{name}.set_point must be finite, not {node.set_point:g}")
-        if node.period < 1:
-            findings.append(f"{name}.period must be at least 1 step, not {node.period}")
-        if not 0 <= node.decay <= 1:
-            findings.append(f"{name}.decay must lie in 0..1, not {node.decay:g}")
-        if not node.low <= 0 <= node.high:
-            findings.append(f"{name}'s gain range must contain 1, not 2**{node.low:g}..2**{node.high:g}")
-        if np.any((node.log_gain < node.low) | (node.log_gain > node.high)):
-            findings.append(f"{name} has resting gains outside its range, 2**{node.low:g}..2**{node.high:g}")
+        findings += _astrocyte(name, node)
+    return findings
+
+
+def _astrocyte(name: str, node: Astrocyte) -> list[str]:
+    findings: list[str] = []
+    if node.period < 1:
+        findings.append(f"{name}.period must be at least 1 step, not {node.period}")
+    if np.any((node.decay < 0) | (node.decay > 1)):
+        worst = node.decay.flat[np.abs(node.decay - 0.5).argmax()]
+        findings.append(f"{name}.decay must lie in 0..1, not {worst:g}")
+    if node.output not in OUTPUTS:
+        findings.append(f"{name}.output is {node.output!r}; known are {', '.join(OUTPUTS)}")
+    if not (np.isfinite(node.exponent) and -4 <= node.exponent <= 4):
+        findings.append(f"{name}.exponent must lie in -4..4, not {node.exponent:g}")
+    return findings + (_gain_control(name, node) if node.modulates else [])
+
+
+def _gain_control(name: str, node: Astrocyte) -> list[str]:
+    findings: list[str] = []
+    if not (np.isfinite(node.rate) and node.rate >= 0):
+        findings.append(f"{name}.rate must be finite and at least 0, not {node.rate:g}")
+    if not node.low <= 0 <= node.high:
+        findings.append(f"{name}'s gain range must contain 1, not 2**{node.low:g}..2**{node.high:g}")
+    if np.any((node.log_gain < node.low) | (node.log_gain > node.high)):
+        findings.append(f"{name} has resting gains outside its range, 2**{node.low:g}..2**{node.high:g}")
     return findings
 
 

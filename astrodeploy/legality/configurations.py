@@ -12,7 +12,6 @@ from astrodeploy.program import Slice
 from astrodeploy.synapses import RunLengthStored, Stored
 
 Configurations = Mapping[str, frozenset[tuple[int | str, ...]]]
-PARAMETERS = {"threshold_values": ("threshold",), "decay_pairs": ("du", "dv")}
 
 
 def configurations(population: Population, cut: Slice, into: Iterable[Stored], chip: Chip) -> Configurations:
@@ -21,7 +20,12 @@ def configurations(population: Population, cut: Slice, into: Iterable[Stored], c
     A core holds the union of what its boxes ask for.
     """
     limited = chip.configuration_limits
-    found = {name: _values(population, cut, of) for name, of in PARAMETERS.items() if name in limited}
+    decays = population.node.kind.decays if isinstance(population.node, Compartments) else ()
+    found = {
+        name: frozenset().union(*(_values(population, cut, each) for each in of))
+        for name, of in (("threshold_values", (("threshold",),)), ("decay_pairs", decays))
+        if name in limited
+    }
     if "synapse_formats" in limited:
         found["synapse_formats"] = frozenset(map(synapse_format, into))
     return found
@@ -58,4 +62,4 @@ def instructions_of(each: OperationList, chip: Chip) -> int:
 
 def is_fixed(kind: Kind, chip: Chip) -> bool:
     """Whether the chip has the kind without a program."""
-    return kind.name in chip.execution.kinds and not chip.missing_operations(kind)
+    return kind.name in chip.execution.fixed and not chip.missing_operations(kind)

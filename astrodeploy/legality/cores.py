@@ -53,7 +53,7 @@ def every_neuron_has_one_core(placed: Placed) -> Findings:
 
 
 def compartments_have_room(placed: Placed) -> Findings:
-    """A core holds no more neurons than it has compartments."""
+    """A core holds no more neurons than it has compartments, of which joined ones take several."""
     yield from _over(placed, "compartments", "cut its populations into smaller boxes")
 
 

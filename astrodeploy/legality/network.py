@@ -29,8 +29,8 @@ def kinds_are_executable(draft: Draft) -> Findings:
         missing = chip.missing_operations(node.kind)
         if not missing:
             continue
-        able = [f"the kind{'s' * (len(execution.kinds) > 1)} {', '.join(execution.kinds)}"] * bool(
-            execution.kinds
+        able = [f"the kind{'s' * (len(execution.fixed) > 1)} {', '.join(execution.fixed)}"] * bool(
+            execution.fixed
         )
         able += [f"programs of {', '.join(sorted(execution.operations))}"] * bool(execution.operations)
         yield (
@@ -40,9 +40,9 @@ def kinds_are_executable(draft: Draft) -> Findings:
 
 
 def _instead(draft: Draft, population: Population) -> str:
-    graph = draft.graph
-    modulated = any(graph[c.source].is_astrocyte for c in graph.into(population.name))
-    if (population.is_astrocyte or modulated) and not draft.chip.missing_operations(KINDS["lif"]):
+    ends = {c.source for c in draft.graph.connections if c.port == "modulation"}
+    ends |= {c.target for c in draft.graph.connections if c.port == "modulation"}
+    if population.name in ends and not draft.chip.missing_operations(KINDS["lif"]):
         return "choose a chip with programmable neurons, or --freeze-astrocytes, which fixes every gain"
     return "choose a chip with programmable neurons"
 
@@ -99,13 +99,11 @@ def delays_are_in_range(draft: Draft) -> Findings:
 def parameters_have_their_width(draft: Draft) -> Findings:
     """Threshold mantissas and decay factors fit their fields."""
     widths = draft.chip.widths
-    fields = {
-        "threshold": widths.threshold_mantissa_bits and Range.unsigned(widths.threshold_mantissa_bits.value),
-        "du": widths.decay_bits and Range(0, 1 << widths.decay_bits.value),
-        "dv": widths.decay_bits and Range(0, 1 << widths.decay_bits.value),
-    }
+    mantissa = widths.threshold_mantissa_bits and Range.unsigned(widths.threshold_mantissa_bits.value)
+    decay = widths.decay_bits and Range(0, 1 << widths.decay_bits.value)
     for population, node in neurons(draft.graph):
-        for name, allowed in fields.items():
+        factors = [name for pair in node.kind.decays for name in pair]
+        for name, allowed in {"threshold": mantissa, **dict.fromkeys(factors, decay)}.items():
             values = node.parameters.get(name)
             if allowed and values is not None and not allowed.contains(_span(values)):
                 yield (

@@ -9,7 +9,7 @@ core, and the output axons that its sources need for it as the part of a core th
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import count, pairwise, product
+from itertools import count
 from math import inf, prod
 
 import numpy as np
@@ -21,12 +21,12 @@ from astrodeploy.ir.arrays import FloatArray, IntArray
 from astrodeploy.legality.configurations import Configurations, configurations, instructions
 from astrodeploy.mapping.sums import Sums
 from astrodeploy.mapping.traffic import Traffic
+from astrodeploy.mapping.ways import Way, strips_of, ways_of
 from astrodeploy.mapping.work import Work
 from astrodeploy.program import Slice
-from astrodeploy.synapses import Stored, neuron_bits, store
+from astrodeploy.synapses import Stored, compartments_of, neuron_bits, store
 
-GOOD_ENOUGH = 1.05  # times the cores that no way of cutting can do without: the search ends there,
-PATIENCE = 6  # or after as many ways that were no better
+GOOD_ENOUGH = 1.05  # times the cores that no way of cutting can do without: the search ends there
 GUESSES = 6  # of how many rows fit a core
 WORDS = "words_per_axon"
 Loads = Mapping[str, int]
@@ -80,6 +80,7 @@ class Network:
         self._programs: dict[str, tuple[str, int]] = {}
         self._alike: dict[str, Configurations | None] = {}
         self._neuron_bits = {p.name: neuron_bits(p) for p in self.populations}
+        self._compartments = {p.name: compartments_of(p, chip) for p in self.populations}
         self.work = Work(graph, chip, self._into, traffic)
 
     def into(self, name: str) -> list[Stored]:
@@ -105,7 +106,7 @@ class Network:
         axons, messages = fan_out.sends(cut)
         time = self.work.of(cut, messages, parts) if paced else {}
         return {
-            "compartments": neurons,
+            "compartments": neurons * self._compartments[cut.population],
             "synaptic_memory_bits": memory,
             "input_axons": sum(part.input_axons for part in parts),
             "output_axons": axons,
@@ -202,10 +203,15 @@ class Cutter:
 
     strips  by population, before the strips are cut by rows
     boxes   by population
+    ways    by population, in how many strips along each dimension; those of an earlier Cutter are tried first
     """
 
-    def __init__(self, network: Network, step_ps: int | None = None) -> None:
+    def __init__(
+        self, network: Network, step_ps: int | None = None, known: Mapping[str, Way] | None = None
+    ) -> None:
         self.network = network
+        self.ways: dict[str, Way] = {}
+        self._known = known or {}
         self.paced = step_ps is not None
         pace = {} if step_ps is None else network.work.limits(step_ps)
         self.limits: Limits = {**network.chip.core_limits, **network.box_limits, **pace}
@@ -256,21 +262,22 @@ class Cutter:
     def _best(self, population: Population) -> tuple[list[Slice], list[Slice]]:
         """The strips that cost fewest cores, and their boxes."""
         whole = Slice(population.name, tuple((0, n) for n in population.shape))
-        ways = _ways(whole)
-        if len(ways) == 1:
+        if len(whole.ranges) == 1:
             return self._boxes([whole])
+        ways, patience = ways_of(whole, self._known.get(population.name))
         least, once = self._least(whole), self._sources(whole)
         best: tuple[list[Slice], list[Slice]] | None = None
         cost, strips, fruitless = inf, [whole], 0
         for way in ways:
-            enough = cost <= GOOD_ENOUGH * (least + once) or fruitless == PATIENCE
-            if max(least, prod(way)) + once >= cost or enough:
+            if cost <= GOOD_ENOUGH * (least + once) or fruitless == patience:
                 break
-            strips = _strips(whole, way)
-            promises = len(strips) * self._at_least(strips[len(strips) // 2]) < cost
-            boxes = self._by_rows(strips) if promises else None
-            if boxes is not None and (spent := len(boxes) + sum(map(self._sources, boxes))) < cost:
+            if max(least, prod(way)) + once >= cost:
+                continue
+            strips = strips_of(whole, way)
+            boxes = self._by_rows(strips, cost) if self._promises(strips, cost) else None
+            if boxes is not None and (spent := self._cost(boxes)) < cost:
                 best, cost, fruitless = (strips, boxes), spent, 0
+                self.ways[population.name] = way
             else:
                 fruitless += best is not None
         return best or self._boxes(strips)
@@ -280,6 +287,12 @@ class Cutter:
         if (boxes := self._by_rows(strips)) is None:
             raise self._failure(strips)
         return strips, boxes
+
+    def _promises(self, strips: list[Slice], cost: float) -> bool:
+        """Whether strips look as if they cost less; the widest may hold no row that fits."""
+        widest = max(strips, key=lambda strip: strip.size)
+        fitting = fits(self.loads(first_row(widest)), self.limits)
+        return fitting and len(strips) * self._at_least(strips[len(strips) // 2]) < cost
 
     def _at_least(self, strip: Slice) -> float:
         """About what a strip costs, by its first two boxes; infinite where a row does not fit."""
@@ -303,11 +316,18 @@ class Cutter:
         loads = self.loads(whole)
         return max(-(-loads[k] // max(1, limit)) for k, limit in self.limits.items())
 
-    def _by_rows(self, strips: list[Slice]) -> list[Slice] | None:
-        """The boxes of strips; None where a row does not fit."""
+    def _cost(self, boxes: list[Slice]) -> float:
+        """Boxes as cores, each with the part of a core that its sources need."""
+        return len(boxes) + sum(map(self._sources, boxes))
+
+    def _by_rows(self, strips: list[Slice], at_most: float = inf) -> list[Slice] | None:
+        """The boxes of strips; None where a row does not fit, or once they cost too much."""
         boxes: list[Slice] = []
-        rows = 1
+        rows, cost, counted = 1, 0.0, 0
         for strip in strips:
+            cost, counted = cost + self._cost(boxes[counted:]), len(boxes)
+            if cost > at_most:
+                return None
             rest: Slice | None = strip
             while rest is not None:
                 box = largest(rest, self.limits, self.loads, rows)
@@ -359,30 +379,3 @@ def beyond(box: Slice, cut: Slice) -> Slice | None:
         return None
     ranges = [(c[1], b[1]) if c[1] < b[1] else b for b, c in zip(box.ranges, cut.ranges, strict=True)]
     return replace(box, ranges=tuple(ranges))
-
-
-def _ways(whole: Slice) -> list[tuple[int, ...]]:
-    """In how many parts each dimension but the rows may be cut; few first, single neurons last."""
-    across = [n for i, (_, n) in enumerate(whole.ranges) if i != 1]
-    if len(whole.ranges) == 1:
-        return [()]
-    return sorted(product(*(_parts(n) for n in across)), key=lambda way: (prod(way), way))
-
-
-def _strips(whole: Slice, way: tuple[int, ...]) -> list[Slice]:
-    if not way:
-        return [whole]
-    across = [n for i, (_, n) in enumerate(whole.ranges) if i != 1]
-    parts = product(*(_divided(n, count) for n, count in zip(across, way, strict=True)))
-    return [replace(whole, ranges=(each[0], whole.ranges[1], *each[1:])) for each in parts]
-
-
-def _parts(n: int) -> list[int]:
-    """Numbers of parts to try: 1, 2, 3, 4, 6, 8, 12, ... and n."""
-    powers = [1 << i for i in range(n.bit_length())]
-    return sorted({count for p in powers for count in (p, 3 * p // 2) if 1 <= count < n} | {n})
-
-
-def _divided(n: int, count: int) -> list[tuple[int, int]]:
-    """n in nearly equal parts."""
-    return list(pairwise(i * n // count for i in range(count + 1)))

@@ -1,7 +1,10 @@
 """How many cores to use: as few as hold the network, or as many as make its step fastest."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import inf
+from operator import truediv
 
 from astrodeploy.chip import Board
 from astrodeploy.errors import DoesNotFit
@@ -54,30 +57,50 @@ def _least(network: Network, cutter: Cutter) -> int:
 def fastest(network: Network, board: Board) -> Mapping:
     """The fewest cores with which a step is as short as it gets.
 
-    A step takes the busiest core's pace or the barrier, which grows with the tiles in use. Twice as many
-    cores take about half the time, so that what a pace needs says which one to try next.
+    A step takes the busiest core's pace or the barrier, which grows with the tiles in use. No step is shorter
+    than where the bound of the one meets the other: the search begins there. Half the pace takes about twice
+    as many cores, so that what a pace needs says which one to try next.
     """
     best = fewest(network, board.cores)
     if len(best.bins) > board.cores:
         return best
-    pace = max(busiest_core_at_least(network, board.cores), _barrier(network, board, 1))
+    pace = _shortest(network, board, lambda cores: busiest_core_at_least(network, cores))
     fast, slow, shortest = pace, inf, inf
+    tried: Mapping | None = None
     for _ in range(TRIES):
-        tried = _paced(network, board.cores, pace)
+        tried = _paced(network, board.cores, pace, tried)
         used = len(tried.bins) if tried else 2 * board.cores
         barrier = _barrier(network, board, used)
         if tried and used <= board.cores and max(pace, barrier) < shortest / SLACK:
             best, shortest = tried, max(pace, barrier)
-        if used > board.cores:
-            fast, pace = pace, max(pace * used / board.cores, SLACK * pace)
-        elif barrier > SLACK * pace:
-            fast, pace = pace, (pace * barrier) ** 0.5
+        if used <= board.cores and barrier <= SLACK * pace:
+            slow = pace
         else:
-            slow, pace = pace, pace * max(used / board.cores, 0.8)
+            fast = pace
+        promised = _shortest(network, board, partial(truediv, pace * used))
         if slow <= SLACK * fast:
             break
-        pace = min(max(pace, SLACK * fast), slow / SLACK)
+        pace = _between(SLACK * fast, slow / SLACK, promised)
     return best
+
+
+def _between(fast: float, slow: float, promised: float) -> float:
+    """The pace that is promised, or one in the middle where that is known to be too fast or too slow."""
+    if slow == inf:
+        return max(fast, promised)
+    return promised if fast < promised < slow else (fast * slow) ** 0.5
+
+
+def _shortest(network: Network, board: Board, busiest: Callable[[int], float]) -> float:
+    """Picoseconds of the shortest step, where so many cores are so busy: more help until the barrier takes longer."""
+    few, many = 1, board.cores
+    while few < many:
+        middle = (few + many) // 2
+        if busiest(middle) > _barrier(network, board, middle):
+            few = middle + 1
+        else:
+            many = middle
+    return max(busiest(few), _barrier(network, board, max(1, few - 1)))
 
 
 def _barrier(network: Network, board: Board, cores: int) -> float:
@@ -87,11 +110,11 @@ def _barrier(network: Network, board: Board, cores: int) -> float:
     return board.barrier(network.work.model, chips).at(tiles)[1] * PICOSECONDS
 
 
-def _paced(network: Network, available: int, pace: float) -> Mapping | None:
+def _paced(network: Network, available: int, pace: float, last: Mapping | None) -> Mapping | None:
     """Cores none of which takes longer than a pace, however many; None where a neuron alone does."""
     step_ps = round(pace)
     try:
-        cutter = settled(network, available, step_ps)
+        cutter = settled(network, available, step_ps, last.cutter.ways if last else None)
         return Mapping(plain(network, cutter), cutter, step_ps)
     except DoesNotFit:
         return None

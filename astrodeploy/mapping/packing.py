@@ -21,6 +21,7 @@ from astrodeploy.mapping.cutting import (
     fits,
     largest,
 )
+from astrodeploy.mapping.ways import Way
 from astrodeploy.program import Slice
 
 FULL = 0.99  # of a limit: such a core is closed
@@ -143,12 +144,14 @@ class Packing:
         return sorted(homes, key=lambda b: not any(s.population in served for s in b.slices))
 
 
-def settled(network: Network, available: int, step_ps: int | None = None) -> Cutter:
+def settled(
+    network: Network, available: int, step_ps: int | None = None, known: Mapping[str, Way] | None = None
+) -> Cutter:
     """Every population cut with the fan-outs that follow from its targets' cuts.
 
     Loops are cut anew until nothing changes. Raises DoesNotFit where a neuron is too large for a core.
     """
-    cutter = Cutter(network, step_ps)
+    cutter = Cutter(network, step_ps, known)
     changed = True
     while changed:
         changed = False

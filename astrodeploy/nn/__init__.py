@@ -1,10 +1,19 @@
-"""Torch modules to train with: the astrocyte layer and the encoder that Norse lacks, and `unroll`.
+"""Torch modules to train with: the astrocytes and the encoder that Norse lacks, and `unroll`.
 
 All have a one-step forward, (x, state) -> (y, state), as Norse's own cells have it.
 """
 
 from astrodeploy.nn.astrocyte import AstrocyteLayer, AstrocyteState
 from astrodeploy.nn.encoder import RateEncoder
+from astrodeploy.nn.signal_astrocyte import Astrocyte, SignalState
 from astrodeploy.nn.time import carry, unroll
 
-__all__ = ["AstrocyteLayer", "AstrocyteState", "RateEncoder", "carry", "unroll"]
+__all__ = [
+    "Astrocyte",
+    "AstrocyteLayer",
+    "AstrocyteState",
+    "RateEncoder",
+    "SignalState",
+    "carry",
+    "unroll",
+]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from astrodeploy.nn.astrocyte import AstrocyteState
+from astrodeploy.nn.signal_astrocyte import SignalState
 
 
 def unroll(
@@ -48,7 +49,7 @@ def states_of(module: torch.nn.Module) -> int:
 
 def carry(state: Any) -> Any:
     """A state at the start of the next sample of a stream: astrocytes keep theirs, all else rests."""
-    if isinstance(state, AstrocyteState):
+    if isinstance(state, AstrocyteState | SignalState):
         return state.carried()
     if isinstance(state, tuple | list) and not hasattr(state, "_fields"):
         return type(state)(carry(each) for each in state)

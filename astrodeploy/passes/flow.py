@@ -39,6 +39,7 @@ PASSES: dict[str, Pass] = {
 
 FROZEN_FLOW = tuple(PASSES)
 FLOW = tuple(name for name in PASSES if name != "freeze_astrocytes")
+INTEGER_FLOW = ("canonicalise", "retime", "split", "partition", "place", "check")  # of integers already
 
 
 def run_flow(draft: Draft, flow: tuple[str, ...]) -> tuple[Draft, tuple[PassReport, ...]]:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir.astrocytes import resting_gains, without_astrocytes
+from astrodeploy.ir.nodes import carries_signal
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.program import Note
 
@@ -14,7 +16,14 @@ class FreezeAstrocytes:
     name = "freeze_astrocytes"
 
     def apply(self, draft: Draft) -> tuple[Draft, Notes]:
-        """The draft without astrocytes, and a note for each layer that they modulated."""
+        """The draft without gain control, and a note for each layer that it modulated.
+
+        Raises UnsupportedError where an astrocyte carries a signal, which is no factor of any weight.
+        """
+        if carriers := [p.name for p in draft.graph.populations if p.is_astrocyte and carries_signal(p.node)]:
+            raise UnsupportedError(
+                f"{', '.join(carriers)} can't be frozen: not a gain, but a part of what the network computes"
+            )
         notes = tuple(
             Note(
                 target,

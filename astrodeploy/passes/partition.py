@@ -2,7 +2,7 @@
 
 A neuron's whole fan-in lies on one core. A box loads its core with
 
-    compartments          its neurons
+    compartments          its neurons; of joined compartments as many as they are
     synaptic_memory_bits  the synapses that end in it (`astrodeploy/synapses.py`)
     input_axons           its axons, per connection: source neurons with a stored synapse in it; of a
                           convolution whose filters are shared, the pixels that it reads

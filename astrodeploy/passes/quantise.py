@@ -17,11 +17,12 @@ from astrodeploy.arithmetic import DECAY_UNITY
 from astrodeploy.compartments import KINDS, Range
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Compartments, Input, Population
-from astrodeploy.ir.nodes import Constant, Membrane, SigmaDelta
+from astrodeploy.ir.nodes import Constant, Membrane, Node, SigmaDelta
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.passes.quantise_astrocytes import quantised_astrocytes
 from astrodeploy.passes.quantise_sigma_delta import MESSAGE as SIGMA_DELTA_MESSAGE
 from astrodeploy.passes.quantise_sigma_delta import quantised_sigma_delta
+from astrodeploy.passes.quantise_signals import message_unit, quantised_signals
 from astrodeploy.quantisation.balance import balanced
 from astrodeploy.quantisation.choose import MESSAGE_MARGIN, chosen
 from astrodeploy.quantisation.grid import on_grid
@@ -61,7 +62,7 @@ def _senders_first(draft: Draft) -> tuple[list[Population], dict[str, float]]:
     ordered: list[Population] = []
     ahead: dict[str, float] = {}
     while waiting:
-        senders = {p.name for p in waiting if getattr(p.node, "sends", "spikes") != "spikes"} - set(ahead)
+        senders = {p.name for p in waiting if _sends_values(p.node)} - set(ahead)
         ready = [p for p in waiting if not senders & {c.source for c in graph.into(p.name)}]
         if not ready:
             looped = next(p for p in waiting if p.name in senders)
@@ -71,8 +72,17 @@ def _senders_first(draft: Draft) -> tuple[list[Population], dict[str, float]]:
     return ordered, ahead
 
 
+def _sends_values(node: Node) -> bool:
+    """Whether what a message of 1 means is known only once the population is quantised."""
+    if isinstance(node, Astrocyte):
+        return not node.modulates
+    return getattr(node, "sends", "spikes") != "spikes"
+
+
 def _unit_ahead(draft: Draft, population: Population) -> float:
-    """What a message of a membrane is to mean before the population is quantised."""
+    """What a message of a population is to mean before it is quantised."""
+    if isinstance(population.node, Astrocyte):
+        return message_unit(population, population.node, draft.calibration)
     if draft.calibration is None:
         raise UnsupportedError(
             f"{population.name} sends its membrane around a loop, so that what its messages mean depends on "
@@ -91,8 +101,11 @@ def _part(draft: Draft, population: Population, done: Mapping[str, Part], ahead:
 
     if isinstance(node, Membrane):
         return _neurons(draft, layer_of(graph, population, node, source), ahead.get(population.name))
-    if isinstance(node, Astrocyte):
+    if isinstance(node, Astrocyte) and node.modulates:
         return Part(*quantised_astrocytes(graph, population, node))
+    if isinstance(node, Astrocyte):
+        weights = Limits.of(draft.chip).weight
+        return quantised_signals(graph, population, node, source, draft.calibration, weights)
     if isinstance(node, SigmaDelta):
         allowed = Limits.of(draft.chip).weight
         unit_of = lambda name: source(name)[0]  # noqa: E731

@@ -24,13 +24,14 @@ def quantised_astrocytes(
     """The integer population, the connections that end in it, and what was rounded."""
     name, kind = population.name, KINDS["astrocyte"]
     (pool,) = graph.into(name)
-    per_count = node.decay * 2.0**TRACE_BITS / node.period  # trace for a count of one, at weights of one
+    decay = float(node.decay.flat[0])
+    per_count = decay * 2.0**TRACE_BITS / node.period  # trace for a count of one, at weights of one
     most = STATE_MAX / node.period if node.set_point else 0.0
     whole, factors, error = _pool(name, pool.weight, per_count / kind.parameters["drive"].high, most)
     window = node.period * factors  # integer counts that make a drive of 1.0
     set_point = Fixed(kind.parameters["set_point"], 1.0).round(node.set_point * window, f"{name}.set_point")
-    trace_decay = DECAY.round(np.full(population.size, node.decay), f"{name}.trace_decay")
-    if node.decay and not trace_decay.integers[0]:
+    trace_decay = DECAY.round(np.full(population.size, decay), f"{name}.trace_decay")
+    if decay and not trace_decay.integers[0]:
         raise UnsupportedError(f"{name}.tau is longer than 8192 periods: its decay rounds to none at all")
     drives = [_factor(name, "drive", per_count / each) for each in factors]
     rate = _factor(name, "rate", node.rate * 2.0 ** (LOG_BITS - TRACE_BITS))

@@ -17,7 +17,7 @@ from astrodeploy.ir import Graph
 from astrodeploy.ir.arrays import IntArray
 from astrodeploy.ir.wiring import Conv, Dense
 from astrodeploy.program import Core, Slice
-from astrodeploy.synapses import RunLengthStored, Stored, neuron_bits
+from astrodeploy.synapses import RunLengthStored, Stored, compartments_of, neuron_bits
 
 PLACE_BITS = 32  # of a number that names a synapse, below those of its source
 Counts = list[Counter[str]]  # loads of each core, in the order of the cores
@@ -35,10 +35,11 @@ def recount(graph: Graph, chip: Chip, cores: Sequence[Core], into: Mapping[str, 
     loads: Counts = [Counter() for _ in cores]
     boxes: defaultdict[str, list[tuple[int, Slice]]] = defaultdict(list)
     bits = {p.name: neuron_bits(p) for p in graph.populations if not p.is_input}
+    room = {p.name: compartments_of(p, chip) for p in graph.populations if not p.is_input}
     for i, core in enumerate(cores):
         for cut in core.slices:
             boxes[cut.population].append((i, cut))
-            loads[i]["compartments"] += cut.size
+            loads[i]["compartments"] += cut.size * room[cut.population]
             loads[i]["memory_bits"] += cut.size * bits[cut.population]
     for stored in (each for lists in into.values() for each in lists):
         _count(loads, graph, chip, stored, boxes)

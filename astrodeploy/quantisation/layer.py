@@ -7,6 +7,7 @@ import numpy as np
 
 from astrodeploy.arithmetic import DECAY_UNITY
 from astrodeploy.compartments import Kind, Range
+from astrodeploy.compartments.graded import MESSAGE as SIGNAL
 from astrodeploy.compartments.lif import MESSAGE, RECTIFIED, Variant, neuron
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Compartments, Connection, CubaLIF, Graph, Population
@@ -17,7 +18,7 @@ from astrodeploy.ir.verify import message_range
 from astrodeploy.ir.wiring import Wiring
 
 GAIN_EXCESS = 1.0025  # the chip's power of two, a quadratic, is at most 0.25 % above the true one
-SENT = {"spikes": Range(0, 1), "membrane": MESSAGE, "rectified": RECTIFIED}
+SENT: dict[str, Range] = {"spikes": Range(0, 1), "membrane": MESSAGE, "rectified": RECTIFIED}
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,4 +150,6 @@ def sent_by(population: Population) -> Range:
     node = population.node
     if isinstance(node, Membrane):
         return SENT[node.sends]
+    if isinstance(node, Astrocyte) and not node.modulates:
+        return SIGNAL
     return message_range(population) if isinstance(node, Compartments) or population.is_input else Range(0, 1)

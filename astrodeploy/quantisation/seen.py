@@ -1,18 +1,19 @@
 """What the float network did on calibration data: per layer, how large everything became."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from astrodeploy.engines.recording import Recording
 from astrodeploy.engines.reference import flat, given, simulate
-from astrodeploy.ir import Graph, Input, Population
+from astrodeploy.ir import Astrocyte, Graph, Input, Population
 from astrodeploy.ir.arrays import Array, FloatArray
 from astrodeploy.ir.nodes import Membrane
 
 NEURON_STEPS = 20_000_000  # of all samples together: some seconds, and some hundred megabytes
 MOST_SAMPLES = 128
+EXTENTS = ("drive", "trace", "output")  # states that an Extent is of
 MESSAGES = 1_000_000  # that a layer's usual ones are found among
 
 
@@ -32,12 +33,23 @@ class Seen:
     usual: float
 
 
+@dataclass(frozen=True)
+class Extent:
+    """The largest magnitudes of astrocytes that carry a signal: drive of a window, state, f of it, message."""
+
+    drive: float
+    state: float
+    output: float
+    message: float
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """A run of the float network in its own time, every sample from rest.
 
     stimulus   by input, (samples, steps, size): the integers that it sends
     recording  every layer's messages, and v and u of the neurons
+    extents    of astrocytes that carry a signal
     offered    samples that there were; a few of them, evenly spaced, were run
     """
 
@@ -45,6 +57,7 @@ class Calibration:
     recording: Recording
     seen: Mapping[str, Seen]
     offered: int
+    extents: Mapping[str, Extent] = field(default_factory=dict)
 
     @property
     def samples(self) -> int:
@@ -79,10 +92,18 @@ def look(graph: Graph, stimulus: Mapping[str, Array], offered: int) -> Calibrati
     """Run the float network on what its inputs send, (samples, steps, size) each."""
     names = [p.name for p in graph.populations if isinstance(p.node, Membrane)]
     record = frozenset((name, state) for name in names for state in ("v", "u"))
+    carriers = [p.name for p in graph.populations if isinstance(p.node, Astrocyte) and not p.node.modulates]
+    record |= {(name, state) for name in carriers for state in EXTENTS}
     meant = {p.name: given(p, stimulus[p.name]) for p in graph.inputs}
     recording = simulate(graph, meant, record=record)
     seen = {name: _seen(graph, graph[name], recording) for name in names}
-    return Calibration(stimulus, recording, seen, offered)
+    extents = {name: _extent(name, recording) for name in carriers}
+    return Calibration(stimulus, recording, seen, offered, extents)
+
+
+def _extent(name: str, recording: Recording) -> Extent:
+    drive, trace, output = (_largest(recording.states[name, state]) for state in EXTENTS)
+    return Extent(drive, trace, output, _largest(recording.spikes[name]))
 
 
 def _seen(graph: Graph, population: Population, recording: Recording) -> Seen:

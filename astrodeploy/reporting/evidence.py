@@ -7,8 +7,8 @@ from typing import Any
 
 from astrodeploy.compare import INTEGER_ENGINES, Verification, verify
 from astrodeploy.costs import Estimate, estimate
-from astrodeploy.engines import run
-from astrodeploy.errors import InputError, UnsupportedError
+from astrodeploy.engines import FLOAT_ENGINES, run
+from astrodeploy.errors import EngineError, InputError, UnsupportedError
 from astrodeploy.frontends.stimulus import count, part
 from astrodeploy.ir import Compartments, Population
 from astrodeploy.ir.arrays import Array
@@ -19,7 +19,6 @@ DEFAULT_RATE = 0.1  # messages per neuron and step, where nothing was run
 CHECKED_SAMPLES = 4
 MOST_CHECKED_SAMPLES = 16
 CHECKED_NEURON_STEPS = 200_000  # what the oracle does in some seconds
-FLOAT_ENGINES = ("reference", "brian2", "torch")
 
 Rates = float | Mapping[str, float]
 
@@ -143,7 +142,7 @@ def _runs(order: Order, missing: dict[str, str]) -> tuple[Trace, ...]:
         if not any(t.engine in FLOAT_ENGINES for t in runs):
             try:
                 runs.append(_run(order, order.x, "reference"))
-            except UnsupportedError as error:
+            except (UnsupportedError, EngineError) as error:
                 missing["reference"] = str(error)
     if not any(t.engine in INTEGER_ENGINES for t in runs):
         missing["runs"] = "no samples were given, so nothing was run"

@@ -7,9 +7,10 @@ import numpy as np
 
 from astrodeploy.chip import Chip, operation_count
 from astrodeploy.compartments.text import kind_text
+from astrodeploy.engines import FLOAT_ENGINES
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.program import Core, Program
-from astrodeploy.reporting.evidence import FLOAT_ENGINES, Evidence
+from astrodeploy.reporting.evidence import Evidence
 from astrodeploy.synapses import store, weights
 from astrodeploy.trace import Trace
 

@@ -15,21 +15,24 @@ from astrodeploy.nn import AstrocyteLayer, RateEncoder
 PIXELS, HIDDEN, CLASSES = 64, 128, 10
 STEPS = 24  # a digit is shown for 24 steps of 1 ms
 DT = 1e-3
+MEMBRANE, THRESHOLD = 5e-3, 0.5  # time constant in seconds, and threshold, of all neurons
+ASTROCYTES = {"domain": 16, "period": 64, "tau": 0.64, "rate": 1.0}  # see AstrocyteLayer
 
 
 class Hybrid(torch.nn.Module):
-    """One step: (pixels (batch, 64) in 0..1, state) -> (output spikes (batch, 10), state)."""
+    """One step: (pixels (batch, pixels) in 0..1, state) -> (output spikes (batch, 10), state).
 
-    def __init__(self, seed: int) -> None:
+    astrocytes: settings of the AstrocyteLayer that differ from ASTROCYTES.
+    """
+
+    def __init__(self, seed: int, pixels: int = PIXELS, **astrocytes: Any) -> None:
         super().__init__()
         neurons = LIFBoxParameters(
-            tau_mem_inv=torch.tensor(1 / 5e-3), v_th=torch.tensor(0.5), alpha=torch.tensor(20.0)
+            tau_mem_inv=torch.tensor(1 / MEMBRANE), v_th=torch.tensor(THRESHOLD), alpha=torch.tensor(20.0)
         )
         self.encoder = RateEncoder(steps=STEPS, seed=seed)
-        self.expand = torch.nn.Linear(PIXELS, HIDDEN, bias=False)
-        self.hidden = AstrocyteLayer(
-            LIFBoxCell(neurons, dt=DT), HIDDEN, domain=16, period=64, tau=0.64, rate=1.0
-        )
+        self.expand = torch.nn.Linear(pixels, HIDDEN, bias=False)
+        self.hidden = AstrocyteLayer(LIFBoxCell(neurons, dt=DT), HIDDEN, **(ASTROCYTES | astrocytes))
         self.classify = torch.nn.Linear(HIDDEN, CLASSES, bias=False)
         self.readout = LIFBoxCell(neurons, dt=DT)
         for layer in (self.expand, self.classify):  # so that neurons fire from the start

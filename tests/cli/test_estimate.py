@@ -53,6 +53,16 @@ def test_the_answer_names_its_model_and_timing(cli):
     assert found == plain(estimate(two_neurons("loihi1"), rates=0.1, model="sana-fe"))
 
 
+def test_clearing_has_its_lines_or_a_sentence_that_it_is_not_known(cli):
+    out = cli("two.astro", "--rate", "0.1")[1]
+    lines = [line for line in out.splitlines() if "clearing between samples" in line]
+    assert len(lines) == 2  # of the energy and of the latency
+    assert "5.94 uJ" in lines[0] and "326 us (710 ns to 409 us)" in lines[1]
+    assert "between two samples the chip is cleared, 1 core, while no step runs" in out
+    out = cli("loop.astro", "--rate", "0.1")[1]
+    assert "clearing between samples" not in out and "toy has no table [reset]" in " ".join(out.split())
+
+
 def test_rates_by_layer(cli):
     code, out, _ = cli("two.astro", "--rate", "0.1", "--rate", "a=0.5", "--steps", "4", "--json")
     assert code == 0

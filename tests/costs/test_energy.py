@@ -110,7 +110,7 @@ def test_davies_numbers_on_loihi1():
     assert e.model == "davies-2018"
     assert e.parts["operations"].typical == pytest.approx((3 * 23.6 + 3 * 81 + 5 * 52 + 3 * 1.7) * PICO)
     assert e.parts["static"].typical == pytest.approx(96.3e-3 * e.latency_seconds.typical)
-    assert e.latency_seconds.typical == pytest.approx(4 * 113 * NANO)
+    assert e.steps_seconds.typical == pytest.approx(4 * 113 * NANO)
 
 
 def test_sana_fes_numbers_on_loihi1():
@@ -123,8 +123,8 @@ def test_sana_fes_numbers_on_loihi1():
     # updates of two neurons, a spike and a message; or 1, 2 messages and their synapses
     busiest = [16 + 4.7 + 0, 2 * 6.0 + 3.7 + 30 + 5.1, 2 * 6.0 + 2 * 3.7, 2 * 6.0]
     assert busiest[1] > 2 * (16 + 4.7)
-    assert after.latency_seconds.typical == pytest.approx((4 * 600 + sum(busiest)) * NANO)
-    assert e.latency_seconds.typical == pytest.approx(4 * 600 * NANO)
+    assert after.steps_seconds.typical == pytest.approx((4 * 600 + sum(busiest)) * NANO)
+    assert e.steps_seconds.typical == pytest.approx(4 * 600 * NANO)
 
 
 def test_an_unknown_model_or_timing_lists_the_choices():

@@ -14,7 +14,8 @@ from astrodeploy.cli import main
 from astrodeploy.errors import InputError, StimulusError, UnsupportedError
 from astrodeploy.finetune.training import Progress, Settings, tune
 from astrodeploy.frontends.torch.checkpoint import write_checkpoint
-from astrodeploy.ir import LIF, Astrocyte, Connection, Graph, Population, RateEncoder
+from astrodeploy.ir import LIF, Connection, Graph, Population, RateEncoder
+from astrodeploy.ir.nodes import gain_astrocyte
 from astrodeploy.ir.wiring import Dense
 from astrodeploy.resources import data_folder
 
@@ -176,7 +177,7 @@ def test_networks_that_can_not_be_tuned(digits):
 def test_astrocytes_stay_at_rest_and_are_said_so(digits):
     x, y = digits
     graph = untrained()
-    node = Astrocyte(4, 0.1, 0.5, 0.1, -2.0, 2.0, np.array([0.3]))
+    node = gain_astrocyte(4, 0.1, 0.5, 0.1, -2.0, 2.0, np.array([0.3]))
     loop = (
         Connection("h", "glia", "activity", Dense(np.full((1, HIDDEN), -1 / HIDDEN)), lag=1),
         Connection("glia", "h", "modulation", Dense(np.ones((HIDDEN, 1))), lag=1),

@@ -84,7 +84,8 @@ class Counted:
             part = Part.of(each["ranges"], population.shape)
             self._homes[population.name].append((i, part))
             self.held[population.name][part.neurons] += 1
-            self.loads[i]["compartments"] += part.neurons.size
+            joined = self.folder.chip["execution"]["joined"].get((population.kind or {}).get("name"))
+            self.loads[i]["compartments"] += part.neurons.size * (number(joined) or 1)
             self.loads[i]["memory_bits"] += part.neurons.size * _neuron_bits(population)
 
     def _connect(self, connection: Connection) -> None:
@@ -120,8 +121,9 @@ class Counted:
             neurons = Part.of(each["ranges"], population.shape).neurons
             kept = {k: v[neurons] for k, v in population.parameters.items()}
             thresholds |= set(kept.get("threshold", np.array([])).tolist())
-            if {"du", "dv"} <= set(kept):
-                decays |= set(zip(kept["du"].tolist(), kept["dv"].tolist(), strict=True))
+            for n in ("", 1, 2):  # a compartment, and two that are joined
+                if {f"du{n}", f"dv{n}"} <= set(kept):
+                    decays |= set(zip(kept[f"du{n}"].tolist(), kept[f"dv{n}"].tolist(), strict=True))
             for c in self.folder.network.connections:
                 if c.target == population.name:
                     formats.add((self.encodings[c.name], c.exponent, c.delay > 1))
@@ -155,7 +157,7 @@ def _neuron_bits(population: Population) -> int:
 def _instructions(folder: Folder, population: Population) -> int:
     """The chip's instructions of a population's program; none where the chip has the kind as it is."""
     execution = folder.chip["execution"]
-    if population.kind["name"] in execution["kinds"]:
+    if population.kind["name"] in [*execution["kinds"], *execution["joined"]]:
         return 0
     known = execution["operations"]
     return sum(len(known[name]["instructions"]) for name in operations(population.kind) if name in known)

@@ -39,7 +39,8 @@ def chip_executes_every_kind(folder: Folder) -> Found:
     execution = folder.chip["execution"]
     for population in _neurons(folder):
         missing = set(operations(population.kind)) - set(execution["operations"])
-        if population.kind["name"] not in execution["kinds"] and missing:
+        fixed = [*execution["kinds"], *execution["joined"]]
+        if population.kind["name"] not in fixed and missing:
             yield f"{population.name} needs the operations {', '.join(sorted(missing))}"
 
 
@@ -70,8 +71,7 @@ def parameters_have_their_width(folder: Folder) -> Found:
     threshold, decay = folder.width("threshold_mantissa_bits"), folder.width("decay_bits")
     most = {
         "threshold": None if threshold is None else (1 << threshold) - 1,
-        "du": None if decay is None else 1 << decay,
-        "dv": None if decay is None else 1 << decay,
+        **{f"d{x}{n}": None if decay is None else 1 << decay for x in "uv" for n in ("", 1, 2)},
     }
     for population in _neurons(folder):
         for name, values in population.parameters.items():

@@ -142,7 +142,7 @@ def test_notes_tell_what_is_assumed_and_used():
 
 def test_astrocytes_are_refused_by_name_on_loihi1():
     message = (
-        r"layer is of the kind modulated_lif, which needs .*multiply.*; loihi1 executes the kind lif: .*"
+        r"layer is of the kind modulated_lif, which needs .*multiply.*; loihi1 executes the kinds lif, sic: .*"
         r"--freeze-astrocytes.*\n- astro is of the kind astrocyte, .*--freeze-astrocytes"
     )
     refused(draft_of(closed_loop(), "loihi1"), message, violations=3)

@@ -368,7 +368,7 @@ def test_astrocytes_that_have_no_place_on_the_chip():
     for changed, message in (
         ({"rate": -1.0}, "astro.rate must be finite and at least 0, not -1"),
         ({"rate": float("nan")}, "astro.rate must be finite"),
-        ({"set_point": float("inf")}, "astro.set_point must be finite"),
+        ({"set_point": float("inf")}, "astro.offset holds 1 NaN or infinite value"),
         ({"decay": 1.5}, r"astro.decay must lie in 0\.\.1, not 1.5"),
         ({"period": 0}, "astro.period must be at least 1 step, not 0"),
         ({"low": 0.5}, r"astro's gain range must contain 1, not 2\*\*0.5\.\.2\*\*2"),

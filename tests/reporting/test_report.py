@@ -289,6 +289,20 @@ def test_rates_and_steps_are_those_that_were_given(program, tmp_path):
     assert "rates=0.4, steps=9" in section(text, "again")
 
 
+def test_clearing_is_shown_where_it_is_known(tmp_path):
+    layers = [Population("hidden", (3,), lif())]
+    plain = graph(4, layers, [edge("x", "hidden", np.ones((3, 4)))])
+    for target, known in (("loihi1", True), ("loihi2", False)):
+        program = compile(plain, target)
+        text = text_of(program, None, tmp_path, rates=0.1)
+        cost = estimate(program, rates=0.1)
+        energy = section(text, "energy")
+        assert cost.clearing_text in words(energy)
+        assert ("Clearing between samples" in energy) == known
+        assert not known or repr(cost.clearing_seconds.typical) in numbers(text)
+        assert ("loihi2 has no table [reset]" in energy) == (not known)
+
+
 def test_samples_shorter_than_the_astrocytes_period_show_no_gains(program, x, tmp_path):
     text = text_of(program, x[:, :3], tmp_path)
     assert "lasted 3 steps, while the astrocytes act every 4 steps" in section(text, "gains")

@@ -12,7 +12,7 @@ from astrodeploy.engines.brian2.transfers import Path, Sender, Weights
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.errors import EngineError
 from astrodeploy.ir import LIF, Astrocyte, Connection, Input, Population, RateEncoder
-from astrodeploy.ir.nodes import Array, Constant, FloatArray, Membrane
+from astrodeploy.ir.nodes import Array, Constant, FloatArray, Membrane, carries_signal
 
 SYNAPSES_AT_ONCE = 2_000_000  # rows run side by side in one network until it has so many synapses
 KNOWN = (Input, RateEncoder, Constant, Membrane, Astrocyte)
@@ -25,11 +25,9 @@ def brian2(job: Job) -> Recording:
     EngineError where Brian2 is missing or the network has a node or an edge that it can't say.
     """
     for population in job.program.reference.populations:
-        if not isinstance(population.node, KNOWN):
-            raise EngineError(
-                f"{population.name} is a {type(population.node).__name__}, which is not said in Brian2: "
-                "leave brian2 out"
-            )
+        if carries_signal(population.node) or not isinstance(population.node, KNOWN):
+            kind = type(population.node).__name__ + (" that carries a signal" * carries_signal(population.node))
+            raise EngineError(f"{population.name} is a {kind}, which is not said in Brian2: leave brian2 out")
     with runtime() as library:
         at_once = max(1, SYNAPSES_AT_ONCE // max(1, _synapse_count(job)))
         blocks = [

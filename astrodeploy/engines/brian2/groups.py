@@ -144,7 +144,7 @@ def astrocytes(bench: Bench, population: Population, node: Astrocyte, depth: int
     code = [
         f"own += own_{name}\ntarget += target_{name}\nown_{name} = 0\ntarget_{name} = 0" for name in inputs
     ]
-    settings = (node.set_point, node.decay, node.rate, node.low, node.high)
+    settings = (node.set_point, node.decay.flat[0], node.rate, node.low, node.high)
     set_point, rate_of_trace, rate, low, high = (repr(float(each)) for each in settings)
     code += [
         f"error = target / {node.period} + {set_point} - own / {node.period}",

@@ -2,7 +2,7 @@
 
 `metadata["astrodeploy"]` is one JSON string, arrays stand beside it as numeric metadata:
 
-    schema       "astrodeploy.nir", version 2
+    schema       "astrodeploy.nir", version 3
     core         "runs at rest": other tools can run the core graph, which is the network with all
                  gains at rest; or "parts only", with the reasons as `differs`
     core_sha256  hash of the core's content: an edited core no longer fits what is said about it
@@ -33,7 +33,7 @@ from astrodeploy.storage import json_text
 
 KEY = "astrodeploy"
 SCHEMA = "astrodeploy.nir"
-VERSION = 2
+VERSION = 3
 UNIFORM = ("<f8", "<i8", "|u1", "|i1")  # types of tensors
 
 

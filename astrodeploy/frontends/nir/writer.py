@@ -27,7 +27,7 @@ from astrodeploy.frontends.nir.network import Edge, Network
 from astrodeploy.frontends.nir.nodes import NirNode, Shape
 from astrodeploy.ir.arrays import Array, FloatArray
 from astrodeploy.ir.graph import Connection, Graph, Population
-from astrodeploy.ir.nodes import CubaLIF, Membrane
+from astrodeploy.ir.nodes import CubaLIF, Membrane, carries_signal
 from astrodeploy.ir.wiring import Conv, OneToOne
 
 LARGEST_MATRIX = 1 << 27  # numbers of a weight that is written out
@@ -235,6 +235,8 @@ def neuron_node(p: Population, shape: Shape, dt: float) -> tuple[nir.NIRNode, di
     """A population's node, and the names that its fields have there. Raises NirError."""
     if p.is_input:
         return nir.Input(input_type={"input": np.array(shape)}), {}
+    if carries_signal(p.node):
+        return nir.Scale(scale=np.ones(shape)), {}
     if not isinstance(p.node, Membrane):
         raise NirError(f"{p.name} is a {type(p.node).__name__}, which NIR can't say")
     kind, fields = _neuron_kind(p.name, p.node, dt)
@@ -270,6 +272,8 @@ def differences(graph: Graph) -> Iterator[str]:
     for p in graph.populations:
         if isinstance(p.node, Membrane):
             yield from (f"{p.name} {why}" for why in _differences(p.node, graph.dt))
+        elif carries_signal(p.node):
+            yield f"{p.name} stands for what NIR can't say: an astrocyte that carries a signal, or a function"
     if graph.before is not None or graph.after is not None:
         yield "ordinary layers on the host are no part of it"
 

@@ -25,7 +25,7 @@ from astrodeploy.ir.canonical import canonical
 from astrodeploy.ir.plain import from_plain, to_plain
 
 FORMAT = "astrodeploy checkpoint"
-VERSION = 2
+VERSION = 3
 DAMAGED = (  # what torch's reader raises for bytes that are no checkpoint
     pickle.UnpicklingError,
     BadZipFile,

@@ -12,7 +12,7 @@ from astrodeploy.errors import StimulusError, UnsupportedError
 from astrodeploy.frontends.torch.host_cut import cut
 from astrodeploy.frontends.torch.running import Run, in_float64, run_module
 from astrodeploy.ir import Astrocyte, Graph
-from astrodeploy.ir.nodes import Array, Membrane
+from astrodeploy.ir.nodes import Array, Membrane, carries_signal
 
 WINDOWS = 3  # of the slowest astrocyte, so that a changed gain is part of the check
 LEAST_STEPS = 32
@@ -93,7 +93,7 @@ def _alike(theirs: Recording, ours: Recording, spiking: set[str]) -> Array:
 def _compare_membranes(theirs: Recording, ours: Recording, graph: Graph, rows: Array) -> int:
     compared = 0
     for p in graph.populations:
-        if isinstance(p.node, Membrane) and not _spikes(p.node):
+        if carries_signal(p.node) or (isinstance(p.node, Membrane) and not _spikes(p.node)):
             left, right = theirs.spikes[p.name][rows], ours.spikes[p.name][rows]
             compared += left.size
             _close(left, right, MEMBRANE_ERROR, p.name)

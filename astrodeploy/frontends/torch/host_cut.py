@@ -17,7 +17,7 @@ from astrodeploy.frontends.torch.layers import PASSING, layer_of
 from astrodeploy.frontends.torch.operations import MOVING, SIZES, is_linear
 from astrodeploy.frontends.torch.operations import PASSING as PASSING_OPERATIONS
 from astrodeploy.frontends.torch.trace import line_of, traced
-from astrodeploy.nn import AstrocyteLayer, RateEncoder
+from astrodeploy.nn import Astrocyte, AstrocyteLayer, RateEncoder
 
 STATEFUL = (torch.nn.RNNBase, torch.nn.RNNCellBase)  # no ordinary layers: they keep a state over time
 
@@ -179,7 +179,7 @@ def _is_neurons(root: torch.nn.Module, node: fx.Node) -> bool:
     module = _module(root, node)
     if module is None:
         return False
-    known = is_cell(module) or isinstance(module, AstrocyteLayer | RateEncoder)
+    known = is_cell(module) or isinstance(module, Astrocyte | AstrocyteLayer | RateEncoder)
     return known or (is_foreign(module) and not _is_torchs(module))
 
 

@@ -4,6 +4,7 @@ Only the module's structure is read; no input flows through its neurons until th
 """
 
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from astrodeploy.frontends.torch.signals import CellState, Past, Signal
 from astrodeploy.frontends.torch.trace import layer_name, line_of, path_of
 from astrodeploy.ir.graph import Graph
 from astrodeploy.ir.host import HostStage
-from astrodeploy.nn import AstrocyteLayer, RateEncoder
+from astrodeploy.nn import Astrocyte, AstrocyteLayer, RateEncoder
 
 __all__ = ["graph_of", "layer_name"]
 PLAIN = (int, float, bool, str, type(None), torch.Tensor, torch.dtype, torch.device, slice, type(Ellipsis))
@@ -36,7 +37,7 @@ def graph_of(
     before the first layer of neurons that are not linear, and all after the last one, become the host's.
     Raises UnsupportedError (a module or operation that can't be compiled, with its path) or InputError.
     """
-    if is_cell(module) or isinstance(module, AstrocyteLayer | RateEncoder):
+    if is_cell(module) or isinstance(module, Astrocyte | AstrocyteLayer | RateEncoder):
         raise UnsupportedError(f"a single {type(module).__name__} is no network: put it into a Module")
     seconds = _dt(module) if dt is None else dt
     parts = cut(module)
@@ -123,11 +124,21 @@ class _Walk:
         if node.op == "call_module":
             path = path_of(self.parts.root, str(node.target))
             module = self.parts.root.get_submodule(str(node.target))
-            given = next(iter((*arguments, *self._value(node.kwargs).values())), None)
+            settings = self._value(node.kwargs)
+            if isinstance(module, Astrocyte):
+                return self.builder.astrocyte(path, module, self._ports(module, arguments, settings))
+            given = next(iter((*arguments, *settings.values())), None)
             return self.builder.call(path, module, self._as_signal(given))
         if node.op == "get_attr":
             return self._attribute(str(node.target)).detach().cpu()
         return self._operation(node, arguments, self._value(node.kwargs))
+
+    def _ports(
+        self, module: Astrocyte, arguments: tuple[Any, ...], settings: dict[str, Any]
+    ) -> dict[str, Signal]:
+        """What an Astrocyte is fed, by port."""
+        given = signature(module.forward).bind(*arguments, **settings).arguments
+        return {k: self._as_signal(v) for k, v in given.items() if k != "state" and v is not None}
 
     def _attribute(self, target: str) -> torch.Tensor:
         holder, _, name = target.rpartition(".")

@@ -11,11 +11,13 @@ from astrodeploy.frontends.torch.cells import Cell, Site, is_cell, is_foreign, p
 from astrodeploy.frontends.torch.layers import LAYERS, finite, layer_of, numpy
 from astrodeploy.frontends.torch.signals import CellState, Past, Shape, Signal, Term, merged
 from astrodeploy.frontends.torch.trace import layer_name
+from astrodeploy.ir import nodes
+from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.host import HostStage
-from astrodeploy.ir.nodes import Astrocyte, Input, Membrane, RateEncoder
+from astrodeploy.ir.nodes import Input, Membrane, Node, RateEncoder, gain_astrocyte
 from astrodeploy.ir.wiring import Dense, Wiring, after
-from astrodeploy.nn import AstrocyteLayer
+from astrodeploy.nn import Astrocyte, AstrocyteLayer
 from astrodeploy.nn import RateEncoder as RateEncoderModule
 
 INPUT = "input"
@@ -41,7 +43,7 @@ class Builder:
     input_node: Input | RateEncoder = field(default_factory=Input)
     populations: list[Population] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
-    currents: dict[str, tuple[Term, ...]] = field(default_factory=dict)
+    fed: dict[tuple[str, str], tuple[Term, ...]] = field(default_factory=dict)  # by population and port
 
     @property
     def input(self) -> Signal:
@@ -117,22 +119,44 @@ class Builder:
 
     def _add(self, path: str, cell: Cell, signal: Signal) -> Signal:
         """A new population driven by a signal, and what it sends."""
-        name, shape = layer_name(path), signal.shape
+        name, shape = self._name(path), signal.shape
         assert shape is not None
-        if name in (INPUT, *(p.name for p in self.populations)):
-            raise UnsupportedError(
-                f"{path} is used twice in one step, or two modules go by that name: give each use a "
-                "module and a name of its own (and write the forward for one step, without a loop over time)"
-            )
         node, terms = cell.node, signal.terms
         if cell.recurrence is not None:
             terms += (Term(name, cell.recurrence.wiring, lag=1),)
             if cell.recurrence.bias is not None:
                 node = replace(node, bias=node.bias + cell.recurrence.bias.reshape(shape))
         self.populations.append(Population(name, shape, node))
-        self.currents[name] = terms
+        self.fed[name, "current"] = terms
         sent = Signal((Term(name),), shape)
         return sent if cell.factor is None else sent.scaled(cell.factor)
+
+    def _name(self, path: str) -> str:
+        name = layer_name(path)
+        if name in (INPUT, *(p.name for p in self.populations)):
+            raise UnsupportedError(
+                f"{path} is used twice in one step, or two modules go by that name: give each use a "
+                "module and a name of its own (and write the forward for one step, without a loop over time)"
+            )
+        return name
+
+    def astrocyte(self, path: str, module: Astrocyte, ports: dict[str, Any]) -> Any:
+        """A population of astrocytes that carry a signal, and what it sends."""
+        name, shape = self._name(path), tuple(module.shape)
+        biases: dict[str, Array] = {}
+        for port, given in ports.items():
+            if not isinstance(given, Signal):
+                raise UnsupportedError(f"{path} is fed something that is neither spikes nor a current")
+            signal = self.learn(self.told(given).known_as(shape))
+            if signal.shape != shape:
+                raise InputError(f"{path} is of shape {_text(shape)}, its {port} has {_text(signal.shape)}")
+            if self.input_shape is None and _is_input(given):
+                self.input_shape = shape
+            if signal.bias is not None:
+                biases[port] = signal.bias.reshape(shape)
+            self.fed[name, port] = signal.terms
+        self.populations.append(Population(name, shape, _signal_node(module, biases)))
+        return Signal((Term(name),), shape), CellState(name)
 
     def _astrocyte_layer(self, path: str, module: AstrocyteLayer, signal: Signal) -> Any:
         signal = self.told(signal).known_as((module.neurons,))
@@ -149,7 +173,7 @@ class Builder:
 
     def _astrocytes(self, layer: str, module: AstrocyteLayer) -> None:
         log_gain = numpy(module.log_gain)
-        astrocyte = Astrocyte(
+        astrocyte = gain_astrocyte(
             period=module.period,
             decay=module.decay,
             rate=module.rate,
@@ -189,7 +213,7 @@ class Builder:
                 f"the output is the membrane of {name}, which is reset by its spikes: read out its spikes, or a "
                 'layer that is not reset (snnTorch: reset_mechanism="none"; Norse: LICell)'
             )
-        if any(t.source == name for terms in self.currents.values() for t in terms):
+        if any(t.source == name for terms in self.fed.values() for t in terms):
             raise UnsupportedError(
                 f"the output is the membrane of {name}, whose spikes go to other layers too"
             )
@@ -205,15 +229,15 @@ class Builder:
     ) -> Graph:
         """What was collected. `returned` is the state that the forward returns."""
         sizes = {p.name: p.size for p in self.populations}
-        for name, terms in self.currents.items():
+        for (name, port), terms in self.fed.items():
             known = [t for term in terms for t in _resolved(term, returned)]
             for source, lag, wiring in merged(known, sizes[name]):
-                self.connections.append(Connection(str(source), name, "current", wiring, lag=lag))
+                self.connections.append(Connection(str(source), name, port, wiring, lag=lag))
         if self.input_shape is None:
             raise InputError("the module does nothing with its input")
         start = Population(INPUT, self.input_shape, self.input_node)
         read = [p.node for p in self.populations if p.name in outputs]
-        membranes = all(isinstance(n, Membrane) and n.sends == "membrane" for n in read)
+        membranes = all(map(_is_state, read))
         return Graph(
             self.dt,
             (start, *self.populations),
@@ -223,6 +247,31 @@ class Builder:
             before=before,
             after=behind,
         )
+
+
+def _signal_node(module: Astrocyte, biases: dict[str, Array]) -> nodes.Astrocyte:
+    """The node of an Astrocyte; a constant in its activity is added up over a window like any other."""
+    drive, offset = numpy(module.drive), numpy(module.offset)
+    if "activity" in biases:
+        offset = offset + drive * biases["activity"] * module.period
+    node = nodes.Astrocyte(
+        period=module.period,
+        decay=numpy(module.decay),
+        drive=drive,
+        offset=offset,
+        output=module.output,
+        exponent=float(module.exponent),
+        slow=int(module.slow),
+    )
+    factors = {f"{port}_bias": bias for port, bias in biases.items() if port != "activity"}
+    return replace(node, **factors)  # type: ignore[arg-type]
+
+
+def _is_state(node: Node) -> bool:
+    """Whether what a population sends is a state, of which a sample's last is what counts."""
+    if isinstance(node, nodes.Astrocyte):
+        return node.remembers
+    return isinstance(node, Membrane) and node.sends == "membrane"
 
 
 def _resolved(term: Term, returned: Any, seen: tuple[Past, ...] = ()) -> list[Term]:
@@ -264,7 +313,7 @@ def _joined(second: Wiring | None, first: Wiring | None) -> Wiring | None:
 
 def is_known(module: torch.nn.Module) -> bool:
     """Whether a module is one that a chip can do."""
-    own = isinstance(module, AstrocyteLayer | RateEncoderModule)
+    own = isinstance(module, Astrocyte | AstrocyteLayer | RateEncoderModule)
     return own or is_cell(module) or layer_of(module) is not None
 
 

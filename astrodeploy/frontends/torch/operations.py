@@ -37,8 +37,8 @@ def _subtract(where: str, left: Any, right: Any, alpha: float = 1.0) -> Any:
 def _multiply(where: str, left: Any, right: Any) -> Any:
     if isinstance(left, Signal) and isinstance(right, Signal):
         raise UnsupportedError(
-            f"the operation 'mul'{where} multiplies two signals, which the synapses of a chip can't: gains are "
-            "what AstrocyteLayer is for"
+            f"the operation 'mul'{where} multiplies two signals, which the synapses of a chip can't: "
+            "astrodeploy.nn.Astrocyte does, fed with left=... and right=...; gains are what AstrocyteLayer is for"
         )
     signal, factor = (left, right) if isinstance(left, Signal) else (right, left)
     return _scaled(signal, _number(factor))
@@ -186,7 +186,7 @@ def _moving(name: str) -> Operation:
 
 
 RESHAPING = ("flatten", "reshape", "view", "unsqueeze", "squeeze", "unflatten")
-MOVING = (*RESHAPING, "permute", "transpose", "movedim", "flip", "narrow", "__getitem__")
+MOVING = (*RESHAPING, "expand", "permute", "transpose", "movedim", "flip", "narrow", "__getitem__")
 PASSING = (
     "contiguous",
     "detach",

@@ -13,8 +13,8 @@ from astrodeploy.errors import UnsupportedError
 from astrodeploy.frontends.torch.cells import Reader, package_of, reader_of
 from astrodeploy.frontends.torch.trace import layer_name
 from astrodeploy.ir import Graph
-from astrodeploy.ir.nodes import Array, Membrane
-from astrodeploy.nn import AstrocyteLayer
+from astrodeploy.ir.nodes import Array, Membrane, carries_signal
+from astrodeploy.nn import Astrocyte, AstrocyteLayer
 from astrodeploy.nn.time import states_of, step
 
 HIDDEN = ("mem", "syn", "spk", "syn_exc", "syn_inh", "reset")  # what snnTorch's cells keep
@@ -72,9 +72,7 @@ def first_state(module: torch.nn.Module, shape: tuple[int, ...]) -> Any:
 def _check_form(module: torch.nn.Module) -> None:
     """Cells whose states are handed from step to step need a forward that hands them on."""
     forgetting = [m for m in module.modules() if package_of(m) == "norse" and reader_of(m)]
-    if states_of(module) == 0 and (
-        forgetting or any(isinstance(m, AstrocyteLayer) for m in module.modules())
-    ):
+    if states_of(module) == 0 and (forgetting or any(_remembers(m) for m in module.modules())):
         raise UnsupportedError(
             f"the forward of {type(module).__name__} takes no state, without which its cells start anew in every "
             "step: it must take (x, state), with None for the first state, and return (y, state)"
@@ -94,10 +92,26 @@ def _watched(module: torch.nn.Module) -> dict[str, Kept]:
     inner = {f"{path}.cell" for path, child in module.named_modules() if isinstance(child, AstrocyteLayer)}
     for path, child in module.named_modules():
         layered = isinstance(child, AstrocyteLayer)
+        if isinstance(child, Astrocyte):
+            child.register_forward_hook(_message_recorder(seen.setdefault(layer_name(path), [])))
+            continue
         reader = reader_of(child.cell if layered else child)
         if reader is not None and path not in inner:
             child.register_forward_hook(_recorder(seen.setdefault(layer_name(path), []), reader, layered))
     return seen
+
+
+def _remembers(module: torch.nn.Module) -> bool:
+    return isinstance(module, AstrocyteLayer) or (isinstance(module, Astrocyte) and module.remembers)
+
+
+def _message_recorder(into: Kept) -> Callable[..., None]:
+    """A forward hook that keeps what an Astrocyte sends."""
+
+    def record(module: Any, _inputs: Any, output: Any) -> None:
+        into.append((output[0], output[0]))
+
+    return record
 
 
 def _recorder(into: Kept, reader: Reader, layered: bool) -> Callable[..., None]:
@@ -115,12 +129,15 @@ def _recording(graph: Graph, seen: Mapping[str, Kept], rows: int) -> Recording:
     spikes: dict[str, Array] = {}
     states: dict[tuple[str, str], Array] = {}
     for p in graph.populations:
+        if not (isinstance(p.node, Membrane) or carries_signal(p.node)):
+            continue
+        if not seen.get(p.name):
+            raise UnsupportedError(f"the export check failed: {p.name} was never called in torch")
+        z, v = (torch.stack(each, 1).numpy() for each in zip(*seen[p.name], strict=True))
+        flat = (rows, z.shape[1], -1)
+        spiking = isinstance(p.node, Membrane) and p.node.sends == "spikes"
+        spikes[p.name] = (z if spiking else v).reshape(flat)
         if isinstance(p.node, Membrane):
-            if not seen.get(p.name):
-                raise UnsupportedError(f"the export check failed: {p.name} was never called in torch")
-            z, v = (torch.stack(each, 1).numpy() for each in zip(*seen[p.name], strict=True))
-            flat = (rows, z.shape[1], -1)
-            spikes[p.name] = (z if p.node.sends == "spikes" else v).reshape(flat)
             states[p.name, "v"] = v.reshape(flat) - p.node.v_reset.reshape(-1)
     return Recording(spikes, states)
 

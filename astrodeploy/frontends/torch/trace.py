@@ -11,7 +11,7 @@ from torch import fx
 
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.frontends.torch.cells import FAMILIES, is_cell
-from astrodeploy.nn import AstrocyteLayer, RateEncoder
+from astrodeploy.nn import Astrocyte, AstrocyteLayer, RateEncoder
 
 TORCH = str(Path(torch.__file__).parent)  # frames in there are not the user's
 OPENED = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, SequentialState)
@@ -31,7 +31,7 @@ class _Root(torch.nn.Module):
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: torch.nn.Module, module_qualified_name: str) -> bool:
-        if is_cell(m) or isinstance(m, AstrocyteLayer | RateEncoder):
+        if is_cell(m) or isinstance(m, Astrocyte | AstrocyteLayer | RateEncoder):
             return True
         if isinstance(m, OPENED):
             return False

@@ -16,23 +16,40 @@ def _mixed(state):  # type: ignore[no-untyped-def]  # pragma: no cover
     return state ^ (state >> np.uint64(31))
 
 
+@numba.njit(cache=True, inline="always")
+def _drawn(key, synapse, width, numbers):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """A place below `width` and a number below `numbers`, for a synapse by its own number."""
+    bits = _mixed(key + GOLDEN * (np.uint64(synapse) + np.uint64(1)))
+    place = ((bits >> HALF) * np.uint64(width)) >> HALF
+    return np.int64(place), np.int64(((bits & LOW) * np.uint64(numbers)) >> HALF)
+
+
 @numba.njit(cache=True)
 def draw(targets, starts, ends, numbers, seed):  # type: ignore[no-untyped-def]  # pragma: no cover
     """For every target and part of its window a source and a number below `numbers`: (targets * parts,) each.
 
     The k-th part of target i is starts[i] + ends[k]..ends[k + 1].
     """
-    parts = ends.size - 1
-    widths = np.diff(ends).astype(np.uint64)
+    parts, key = ends.size - 1, _mixed(np.uint64(seed) + GOLDEN)
     sources = np.empty(targets.size * parts, np.int32)
     drawn = np.empty(targets.size * parts, np.int32)
-    most, key, at = np.uint64(numbers), _mixed(np.uint64(seed) + GOLDEN), 0
+    at = 0
     for i in range(targets.size):
-        first = np.uint64(targets[i]) * np.uint64(parts) + np.uint64(1)
         for k in range(parts):
-            bits = _mixed(key + GOLDEN * (first + np.uint64(k)))
-            offset = ((bits >> HALF) * widths[k]) >> HALF
-            sources[at] = starts[i] + ends[k] + np.int64(offset)
-            drawn[at] = np.int64(((bits & LOW) * most) >> HALF)
+            place, drawn[at] = _drawn(key, targets[i] * parts + k, ends[k + 1] - ends[k], numbers)
+            sources[at] = starts[i] + ends[k] + place
             at += 1
     return sources, drawn
+
+
+@numba.njit(cache=True)
+def sums(targets, ends, values, seed):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Every target's positive values, summed, and its negative ones, summed without their sign."""
+    parts, key = ends.size - 1, _mixed(np.uint64(seed) + GOLDEN)
+    positive, negative = np.zeros(targets, values.dtype), np.zeros(targets, values.dtype)
+    for i in range(targets):
+        for k in range(parts):
+            _, number = _drawn(key, i * parts + k, ends[k + 1] - ends[k], values.size)
+            positive[i] += max(values[number], 0)
+            negative[i] += max(-values[number], 0)
+    return positive, negative

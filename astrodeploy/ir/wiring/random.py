@@ -69,11 +69,15 @@ class Random(Wiring):
 
         if isinstance(targets, slice):
             targets = np.arange(*targets.indices(self.targets))
-        ends = np.arange(self.inputs + 1) * self.window // self.inputs
         middle = (2 * targets + 1) * self.sources // (2 * self.targets)
         starts = np.clip(middle - self.window // 2, 0, self.sources - self.window)
-        sources, numbers = draw(targets, starts, ends, self.values.size, self.seed)
+        sources, numbers = draw(targets, starts, self._ends, self.values.size, self.seed)
         return sources, numbers
+
+    @property
+    def _ends(self) -> IntArray:
+        """Where the parts of a window begin and end."""
+        return np.arange(self.inputs + 1) * self.window // self.inputs
 
     def rows(self, targets: slice | IntArray) -> Rows:  # noqa: D102
         sources, numbers = self.drawn(targets)
@@ -95,6 +99,14 @@ class Random(Wiring):
         for part in self._parts():
             totals[:, part] = (self._matrix(part).astype(messages.dtype, copy=False) @ rows.T).T
         return totals.reshape(*messages.shape[:-1], self.targets)
+
+    @cached_property
+    def _signed_sums(self) -> tuple[Array, Array]:
+        from astrodeploy.ir.wiring.drawing import sums
+
+        wide = self.values.astype(np.int64 if self.values.dtype.kind == "i" else np.float64)
+        positive, negative = sums(self.targets, self._ends, wide, self.seed)
+        return positive, negative
 
     def _parts(self) -> Iterator[slice]:
         """All targets, a few at a time."""

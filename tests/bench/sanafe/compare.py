@@ -89,7 +89,7 @@ def print_costs(ours, theirs, counted: Recount):
     simple, default = (theirs["models"][model] for model in MODELS)
     rows = [
         ("energy, uJ", 1e6, simple["energy"]["total"], ours.parts["operations"].typical, counted.energy),
-        ("`simple` time, ms", 1e3, simple["seconds"], ours.latency_seconds.typical, counted.simple.sum()),
+        ("`simple` time, ms", 1e3, simple["seconds"], ours.steps_seconds.typical, counted.simple.sum()),
         ("default time, ms", 1e3, default["seconds"], None, counted.queueing.sum()),
     ]
     print(f"{'':20s}{'SANA-FE':>12s}{'ours':>12s}{'ratio':>8s}{'recount':>12s}{'ratio':>8s}")

@@ -14,6 +14,7 @@ import workloads
 
 import astrodeploy
 from astrodeploy.chip import load_chip
+from astrodeploy.costs.clearing import PART
 
 RATES = (0.02, 0.10, 0.50)
 GESTURE_FIRINGS = 365_277 / 1000  # of all neurons in a step: published in SANA-FE's challenge
@@ -89,6 +90,11 @@ def dynamic(found):
     return Range.of(found.parts["operations"]) + Range.of(found.parts["step overhead"])
 
 
+def with_clearing(found):
+    """The same, and what clearing takes: where it is known that a measurement holds it."""
+    return dynamic(found) + Range.of(found.parts[PART])
+
+
 @cache
 def _compiled(name, *given, target="loihi1"):
     """A workload on the fewest cores."""
@@ -114,11 +120,11 @@ def quartz(model):
     }
     for point in measured.QUARTZ_POINTS:
         steps = int(point[0].key.split("(")[1].split()[0])
-        values = [dynamic(found[steps]) * MICRO, Range.of(found[steps].latency_seconds, MILLI)]
-        for each, value in zip(point, values, strict=False):
+        values = [with_clearing(found[steps]) * MICRO, Range.of(found[steps].latency_seconds, MILLI)]
+        for each, value in zip(point, values, strict=True):
             yield Row(each, model, value, ONCE, on(program))
     more = dynamic(found[651]) - dynamic(found[171])
-    later = Range.of(found[651].latency_seconds) - Range.of(found[171].latency_seconds)
+    later = Range.of(found[651].steps_seconds) - Range.of(found[171].steps_seconds)
     for each, value in zip(measured.QUARTZ_SLOPES, (more, later), strict=True):
         yield Row(each, model, value * (MICRO / 480), ONCE, on(program))
 
@@ -128,8 +134,8 @@ def quartz_earlier(model):
     program = workloads.cut(_compiled("quartz", target="nahuku-32"), {"conv1": 12, "pool1": 2})
     for (steps, *_), point in zip(measured.EARLIER, measured.EARLIER_POINTS, strict=True):
         found = astrodeploy.estimate(program, rates=1 / steps, steps=steps, model=model)
-        values = [dynamic(found) * MICRO, Range.of(found.latency_seconds, MILLI)]
-        for each, value in zip(point, values, strict=False):
+        values = [with_clearing(found) * MICRO, Range.of(found.latency_seconds, MILLI)]
+        for each, value in zip(point, values, strict=True):
             yield Row(each, model, value, ONCE, on(program))
 
 
@@ -159,13 +165,13 @@ def keywords(model):
 
 
 def braille(model):
-    """The Braille reader, on as many cores as there: 53 and 1."""
+    """The Braille reader, on as many cores as there: 53 and 1. Its 6.64 us a step hold no clearing of them."""
     for inputs, numbers in measured.BRAILLE_NUMBERS.items():
         program = workloads.cut(
             _compiled("braille", inputs, target="nahuku-32"), {"hidden": 50, "letters": 4}
         )
         found = [astrodeploy.estimate(program, rates=rate, steps=270, model=model) for rate in RATES]
-        paces = [Range.of(each.latency_seconds, MICRO / each.steps) for each in found]
+        paces = [Range.of(each.steps_seconds, MICRO / each.steps) for each in found]
         for each, values in zip(numbers, ([dynamic(e) * MICRO for e in found], paces), strict=True):
             yield from at_rates(each, model, values, on(program))
 
@@ -176,7 +182,7 @@ def gestures(model):
     neurons = sum(p.size for p in program.network.populations)
     found = astrodeploy.estimate(program, rates=GESTURE_FIRINGS / neurons, steps=128, model=model)
     told = f"published: {GESTURE_FIRINGS:.0f} spikes a step, {GESTURE_FIRINGS / neurons:.1%}, spread evenly"
-    values = dynamic(found), Range.of(found.latency_seconds)
+    values = dynamic(found), Range.of(found.steps_seconds)
     for each, value in zip(measured.GESTURE_AXES, values, strict=True):
         yield Row(each, model, value * (MICRO / found.steps), told, on(program))
 
@@ -195,7 +201,7 @@ def pilotnet_frame(model):
     """What a frame in steady state adds: its estimate's dynamic energy, joules, and seconds, of 17 steps."""
     program, *traces = pilotnet_runs()
     two, three = (astrodeploy.estimate(program, trace, model=model) for trace in traces)
-    return dynamic(three) - dynamic(two), Range.of(three.latency_seconds) - Range.of(two.latency_seconds)
+    return dynamic(three) - dynamic(two), Range.of(three.steps_seconds) - Range.of(two.steps_seconds)
 
 
 def input_layer(model):

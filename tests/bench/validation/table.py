@@ -1,10 +1,16 @@
 """The table and its plot."""
 
 import measured
-import numpy as np
 
 ENERGY_GOAL, TIME_GOAL = 0.25, 0.30
 SPAN_GOAL = {"loihi1": 3.0, "loihi2": 5.0}
+COLOURS = {  # of what a row was used for: colour, and what the legend says
+    measured.NO: ("tab:blue", "not calibrated on the row"),
+    measured.RULE: ("tab:cyan", "the row decided a rule, or an end of the range"),
+    measured.BOUND: ("tab:cyan", ""),
+    measured.YES: ("tab:gray", "calibrated on the row"),
+}
+TICKS = (0.03, 0.1, 0.3, 1, 3, 10, 30)
 COLUMNS = (
     "row",
     "compared",
@@ -99,7 +105,7 @@ def sources(rows):
 
 
 def plot(rows, path):
-    """Ranges over what was measured, a line a row."""
+    """Ranges over what was measured: a line a row, under the name of its cost model."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -107,27 +113,54 @@ def plot(rows, path):
 
     matplotlib.rcParams |= {"svg.hashsalt": "validation", "svg.fonttype": "none"}
     shown = [r for r in rows if r.summary and r.measured.counted]
-    figure, axes = pyplot.subplots(figsize=(8, 0.34 * len(shown) + 1), layout="constrained")
-    for place, row in enumerate(reversed(shown)):
-        low, typical, high = (
-            np.array([row.estimated.low, row.estimated.typical, row.estimated.high]) / row.measured.middle
-        )
-        colour = (
-            "tab:blue"
-            if row.measured.used == measured.NO
-            else "tab:gray"
-            if row.measured.used == measured.YES
-            else "tab:cyan"
-        )
-        axes.plot([low, high], [place, place], color=colour, linewidth=4, solid_capstyle="butt")
-        axes.plot([typical], [place], "o", color="black", markersize=4)
-    names = [f"{r.model}: {r.measured.key}, {r.measured.quantity}" for r in reversed(shown)]
-    axes.set_yticks(range(len(shown)), names, fontsize=7)
-    axes.axvline(1, color="tab:red", linewidth=1)
-    axes.set_xscale("log")
-    axes.set_xlabel(
-        "estimated over measured (grey: calibrated on the row; cyan: the row decided a rule or an end)",
-        fontsize=7,
+    groups = {
+        model: [r for r in shown if r.model == model] for model in dict.fromkeys(r.model for r in shown)
+    }
+    figure, axes = pyplot.subplots(
+        len(groups),
+        figsize=(9, 0.28 * len(shown) + 0.5 * len(groups) + 1.2),
+        height_ratios=[len(own) + 0.6 for own in groups.values()],
+        sharex=True,
+        squeeze=False,
+        layout="constrained",
     )
+    for each, (model, own) in zip(axes[:, 0], groups.items(), strict=True):
+        draw_ranges(each, own)
+        each.set_title(
+            f"{own[0].measured.chip}, cost model {model}", fontsize=9, loc="left", fontweight="bold"
+        )
+    label_ends(figure, axes[-1, 0])
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.06)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
+
+
+def draw_ranges(axes, rows):
+    """A cost model's rows, the first on top."""
+    for place, row in enumerate(reversed(rows)):
+        levels = (row.estimated.low, row.estimated.typical, row.estimated.high)
+        low, typical, high = (level / row.measured.middle for level in levels)
+        colour = COLOURS[row.measured.used][0]
+        axes.plot([low, high], [place, place], color=colour, linewidth=5, solid_capstyle="butt")
+        axes.plot([typical], [place], "o", color="black", markersize=4)
+    names = [f"{r.measured.key}, {r.measured.quantity}" for r in reversed(rows)]
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
+    axes.set_ylim(-0.8, len(rows) - 0.2)
+    axes.axvline(1, color="tab:red", linewidth=1, zorder=1.5)
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def label_ends(figure, axes):
+    """The scale below the last cost model, and what the colours mean."""
+    from matplotlib.patches import Patch
+
+    axes.set_xscale("log")
+    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS], fontsize=8)
+    axes.set_xticks([], minor=True)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, TICKS[0]), max(high, TICKS[-1]))
+    axes.set_xlabel("estimated (low to high, typical as a dot) over measured", fontsize=8)
+    patches = [Patch(color=colour, label=text) for colour, text in COLOURS.values() if text]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8, frameon=False)

@@ -1,0 +1,254 @@
+"""What the astrocyte does, measured: its bursts, its answer to spikes, what it costs; every engine alike."""
+
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from model import (
+    BURST_STEPS,
+    DT,
+    GENERATORS,
+    INTEGRATOR,
+    SIC_DECAY,
+    SIC_WEIGHT,
+    Burst,
+    astrocyte,
+    grid,
+    measured,
+    table,
+    tuned,
+)
+from train import poisson
+
+import astrodeploy as ad
+
+Result = dict[str, Any]
+SECONDS, TRIALS = 30, 8
+PROTOCOLS = {  # inputs and their rate in Hz -> seconds from one IP3 event to the next that it is said to have
+    (20, 10): None,
+    (20, 20): 6.3,
+    (100, 20): 0.8,
+}
+SAID_SPIKES = 31  # of the spike generator in an event
+VERIFIED_STEPS = 1500
+SHOWN_STEPS, EVERY = 3000, 5  # of the figure
+WANTED = ((50, 250), (100, 400), (200, 400), (300, 600))  # rates in Hz and windows in ms
+
+
+def measure(seed: int) -> Result:
+    """Everything of one seed; only the input's spikes depend on it."""
+    rng = np.random.default_rng(seed)
+    found = [_protocol(rng, inputs, rate) for inputs, rate in PROTOCOLS]
+    return {
+        "seed": seed,
+        "table": _table(),
+        "tuned": [[*wanted, asdict(tuned(*wanted))] for wanted in WANTED],
+        "protocols": found,
+        "engines": _engines(rng),
+        "trace": _shown(rng),
+    }
+
+
+# ---- bursts ------------------------------------------------------------------------------------------
+
+
+def _table() -> Result:
+    """The whole grid on the fast engine against plain arithmetic."""
+    expected = emulated(*grid())
+    default = next(each for each in table() if (each.weight, each.decay) == (SIC_WEIGHT, SIC_DECAY))
+    firing = [each for each in table() if each.rate]
+    return {
+        "rows": len(table()),
+        "equal": sum(a == b for a, b in zip(table(), expected, strict=True)),
+        "silent": len(table()) - len(firing),
+        "most": [max(each.rate for each in firing), max(each.window for each in firing)],
+        "default": asdict(default),
+    }
+
+
+def emulated(weights: np.ndarray, decays: np.ndarray) -> list[Burst]:
+    """The bursts without the compiler: two compartments in numpy."""
+    u, child, parent = (np.zeros(len(weights), np.int64) for _ in range(3))
+    spikes = np.zeros((BURST_STEPS, len(weights)), np.uint8)
+    for step in range(BURST_STEPS):
+        u = _decayed(u, decays) + (weights << 6) * (step == 0)
+        child = _decayed(child, GENERATORS["dv1"]) + u
+        parent = _decayed(parent, GENERATORS["dv2"]) + np.maximum(child, 0)
+        spikes[step] = parent > GENERATORS["threshold"] << 6
+        parent = np.where(spikes[step], 0, parent)
+    found = map(measured, spikes.T)
+    return [Burst(int(w), int(d), *each) for w, d, each in zip(weights, decays, found, strict=True)]
+
+
+def _decayed(x: np.ndarray, factor: np.ndarray | int) -> np.ndarray:
+    return np.sign(x) * (np.abs(x) * (4096 - factor) >> 12)
+
+
+# ---- answers to spikes ---------------------------------------------------------------------------------
+
+
+def _protocol(rng: np.random.Generator, inputs: int, rate: float) -> Result:
+    """Poisson trains of `SECONDS` on the fast engine, and what a second of them costs on loihi1."""
+    program = ad.compile(astrocyte(inputs), "loihi1")
+    x = poisson(rng, TRIALS, round(SECONDS / DT), inputs, rate)
+    trace = program.run(x)
+    count = {name: int(trace.spikes[name].sum()) for name in ("receiver", "ip3", "sic")}
+    cost = ad.estimate(program, trace)
+    return {
+        "inputs": inputs,
+        "rate": rate,
+        "seconds": SECONDS * TRIALS,
+        **count,
+        "cores": cost.cores,
+        "compartments": program.cores[0].loads["compartments"],
+        "operations_joules": _a_second(cost.parts["operations"]),
+        "energy_joules": _a_second(cost.energy_joules),
+        "latency_seconds": _a_second(cost.latency_seconds),
+    }
+
+
+def _a_second(span: Any) -> list[float]:
+    return [level / SECONDS for level in (span.low, span.typical, span.high)]
+
+
+def _engines(rng: np.random.Generator) -> Result:
+    """fast, oracle and Lava on the same trains, every message and state."""
+    x = poisson(rng, 1, VERIFIED_STEPS, 100, 20)
+    found = ad.verify(ad.compile(astrocyte(100), "loihi1"), x, ("oracle", "fast", "lava"))
+    compared = {each.right: each for each in found.comparisons}
+    return {
+        "steps": VERIFIED_STEPS,
+        "messages": {name: each.spikes for name, each in compared.items()},
+        "states": {name: each.states for name, each in compared.items()},
+        "differing": {name: each.differing for name, each in compared.items()},
+        "not_run": dict(found.not_run),
+    }
+
+
+def _shown(rng: np.random.Generator) -> Result:
+    """Membranes and spikes over time, for the figure; membranes in mantissas, that is, without the 6 bits."""
+    program = ad.compile(astrocyte(100), "loihi1")
+    trace = program.run(poisson(rng, 1, SHOWN_STEPS, 100, 20), probes=("ip3.v", "sic.v1", "sic.v2"))
+    states = {".".join(key): (array[0, ::EVERY, 0] >> 6).tolist() for key, array in trace.states.items()}
+    spikes = {name: np.flatnonzero(trace.spikes[name][0]).tolist() for name in ("ip3", "sic")}
+    return {"states": states, "spikes": spikes}
+
+
+# ---- presentation --------------------------------------------------------------------------------------
+
+
+def present(results: list[Result]) -> tuple[str, Figure | None]:
+    """The tables, and the figure of the first seed."""
+    parts = [_about_bursts(results), _about_answers(results), _about_costs(results), _about_engines(results)]
+    return "\n\n".join(parts) + "\n", _figure(results[0]["trace"])
+
+
+def _about_bursts(results: list[Result]) -> str:
+    found = results[0]["table"]
+    rate, window = found["most"]
+    rows = [
+        (
+            f"{rate} Hz, {window} ms",
+            f"{got['weight']}, {got['decay']}",
+            f"{got['rate']} Hz, {got['window']} ms",
+        )
+        for rate, window, got in results[0]["tuned"]
+    ]
+    return (
+        f"Bursts: of the grid's {found['rows']} rows, {found['equal']} are the same on the fast engine as in numpy; "
+        f"{found['silent']} do not fire, the others reach up to {rate} Hz, and last up to {window} ms. "
+        f"With the weight {found['default']['weight']} and the decay {found['default']['decay']} that are the "
+        f"defaults: {found['default']['rate']} Hz, {found['default']['window']} ms.\n\n"
+        + _markdown(("wanted", "weight, current decay", "the burst that they make"), rows)
+    )
+
+
+def _about_answers(results: list[Result]) -> str:
+    rows = []
+    for i, ((inputs, rate), said) in enumerate(PROTOCOLS.items()):
+        runs = [each["protocols"][i] for each in results]
+        seconds = [r["seconds"] / r["ip3"] for r in runs if r["ip3"]]
+        spikes = [r["sic"] / r["ip3"] for r in runs if r["ip3"]]
+        rows.append(
+            (
+                f"{inputs} inputs at {rate} Hz",
+                _spread([r["receiver"] / r["seconds"] for r in runs], "Hz"),
+                f"none in {SECONDS} s" if said is None else f"{said} s, {SAID_SPIKES} spikes",
+                sum(r["ip3"] for r in runs),
+                _spread(seconds, "s") if seconds else "-",
+                _spread(spikes, "spikes") if spikes else "-",
+            )
+        )
+    head = ("Poisson input", "receiver", "IP3 event claimed", "events measured", "one in", "of each")
+    told = (
+        f"{TRIALS} trials of {SECONDS} s a seed, {len(results)} seeds; mean ± standard deviation over seeds. "
+        "The end of a trial may cut a burst short."
+    )
+    return f"{told}\n\n" + _markdown(head, rows)
+
+
+def _about_costs(results: list[Result]) -> str:
+    rows = []
+    for i, (inputs, rate) in enumerate(PROTOCOLS):
+        runs = [each["protocols"][i] for each in results]
+        mean = partial(_levels, runs)
+        rows.append(
+            (
+                f"{inputs} inputs at {rate} Hz",
+                f"{runs[0]['compartments']} on {runs[0]['cores']} core{'s' * (runs[0]['cores'] > 1)}",
+                mean("operations_joules", 1e6, "µJ"),
+                mean("energy_joules", 1e6, "µJ"),
+                mean("latency_seconds", 1e3, "ms"),
+            )
+        )
+    head = ("input", "compartments", "operations", "energy in all", "time")
+    told = "A second of operation (1000 steps) on loihi1, as fast as the chip goes; typical (low to high)."
+    return f"{told}\n\n" + _markdown(head, rows)
+
+
+def _about_engines(results: list[Result]) -> str:
+    found = [each["engines"] for each in results]
+    told = []
+    for name in ("fast", "lava"):
+        ran = [each for each in found if name in each["differing"]]
+        states, messages, wrong = (
+            sum(each[key][name] for each in ran) for key in ("states", "messages", "differing")
+        )
+        told.append(
+            f"{name}: {messages} messages and {states} states, {wrong} differing ({len(ran)} of {len(found)} seeds)"
+        )
+    return f"Against the oracle, {VERIFIED_STEPS} steps of 100 inputs at 20 Hz a seed: {'; '.join(told)}."
+
+
+def _levels(runs: list[Result], key: str, scale: float, unit: str) -> str:
+    low, typical, high = (float(np.mean([r[key][i] for r in runs])) * scale for i in range(3))
+    return f"{typical:.3g} {unit} ({low:.3g} to {high:.3g})"
+
+
+def _spread(values: list[float], unit: str) -> str:
+    return f"{np.mean(values):.4g} ± {np.std(values):.2g} {unit}"
+
+
+def _markdown(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _figure(trace: Result) -> Figure:
+    figure = Figure((7.5, 5.5), layout="constrained")
+    top, middle, bottom = figure.subplots(3, sharex=True, height_ratios=(2, 2, 1.2))
+    time = np.arange(0, SHOWN_STEPS, EVERY) * DT
+    top.plot(time, trace["states"]["ip3.v"], color="tab:blue")
+    top.axhline(INTEGRATOR["threshold"], color="black", lw=0.8, ls="--")
+    top.set(ylabel="IP3 integrator, v", title="100 inputs at 20 Hz")
+    middle.plot(time, trace["states"]["sic.v1"], color="tab:orange", label="SIC generator, v")
+    middle.plot(time, trace["states"]["sic.v2"], color="tab:green", lw=0.6, label="spike generator, v")
+    middle.axhline(GENERATORS["threshold"], color="black", lw=0.8, ls="--")
+    middle.legend(loc="upper left", fontsize="small")
+    middle.set(ylabel="mantissa")
+    events = [np.array(trace["spikes"][name]) * DT for name in ("sic", "ip3")]
+    bottom.eventplot(events, colors=["tab:green", "tab:blue"], linewidths=0.7)
+    bottom.set(yticks=[0, 1], yticklabels=["spike generator", "IP3 event"], xlabel="time (s)")
+    return figure

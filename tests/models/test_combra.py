@@ -1,0 +1,136 @@
+"""combra_loihi's astrocyte: from its numbers to Programs, its table, its answers to spikes, its study."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import astrodeploy as ad
+from astrodeploy.resources import data_folder
+
+FOLDER = data_folder("models") / "combra"
+PUBLIC = Path(__file__).parents[3] / "shared/data/combra/sic_table.csv"
+MODULES = ("model", "train", "study")
+
+
+@pytest.fixture(scope="module")
+def combra():
+    """Its modules, imported as a script in its folder does."""
+    kept = {name: sys.modules.pop(name, None) for name in MODULES}
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield {name: __import__(name) for name in MODULES}
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in MODULES:
+            sys.modules.pop(name, None)
+            if kept[name] is not None:
+                sys.modules[name] = kept[name]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("combra")
+    command = [sys.executable, str(FOLDER / "train.py"), "--out", str(folder), "--seed", "3"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return folder
+
+
+def test_four_compartments_on_one_core(combra):
+    program = ad.compile(combra["model"].astrocyte(), "loihi1")
+    (core,) = program.cores
+    assert core.loads["compartments"] == 4
+    kinds = {p.name: p.node.kind.name for p in program.network.populations if not p.is_input}
+    assert kinds == {"receiver": "lif", "ip3": "lif", "sic": "sic"}
+
+
+def test_a_checkpoint_and_a_function_give_the_same_program(files, combra, tmp_path):
+    sources = {"file": files / "model.pt", "graph": combra["model"].astrocyte(100)}
+    saved = [ad.compile(source, "loihi1").save(tmp_path / name) for name, source in sources.items()]
+    contents = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in saved]
+    assert contents[0] == contents[1]
+    default = ad.compile("model:astrocyte", "loihi1")
+    assert default.fingerprint == ad.compile(combra["model"].astrocyte(20), "loihi1").fingerprint
+
+
+def test_every_engine_agrees_on_poisson_trains(files):
+    with np.load(files / "test.npz") as test:
+        x = test["x"]
+    assert x.shape == (3, 1500, 100)
+    assert abs(x.mean() / 1e-3 - 20) < 1
+    program = ad.compile(files / "model.pt", "loihi1")
+    trace = program.run(x)
+    assert (trace.spikes["ip3"].sum((1, 2)) >= 1).all()
+    found = ad.verify(program, x[:1, :1100], ("oracle", "fast", "lava"))
+    assert [(c.right, c.differing) for c in found.comparisons] == [("fast", 0), ("lava", 0)]
+    assert found.comparisons[0].spikes > 1000
+
+
+def test_the_table_is_the_public_one(combra):
+    if not PUBLIC.exists():
+        pytest.skip(f"the public table is not at {PUBLIC}")
+    with PUBLIC.open() as file:
+        rows = list(csv.DictReader(file))
+    ours = {(b.weight, b.decay): (b.rate, b.window) for b in combra["model"].table()}
+    assert len(ours) == 660
+    key = lambda row: (int(row["ip3_to_sic_weight"]), int(float(row["sic_current_decay_fraction"]) * 4096))
+    assert [ours[key(row)] for row in rows] == [
+        (int(row["max_rate_hz"]), int(row["window_ms"])) for row in rows
+    ]
+
+
+def test_the_table_is_what_plain_arithmetic_gives(combra):
+    model, study = combra["model"], combra["study"]
+    assert list(model.table()) == study.emulated(*model.grid())
+    firing = [each for each in model.table() if each.rate]
+    assert all(each.window >= 0 for each in firing)
+    assert {each.window for each in model.table() if not each.rate} == {-1}
+
+
+def test_a_wanted_burst_is_found_and_made(combra):
+    model = combra["model"]
+    best = model.tuned(100, 400)
+    assert best == model.Burst(20, 40, 104, 396)  # the defaults are the closest to a round wish
+    program = ad.compile(model.astrocyte(100, sic_weight=60, sic_decay=80), "loihi1")
+    x = np.ones((1, 2500, 100), np.uint8)
+    spikes = program.run(x).spikes
+    (first, second, *_) = np.flatnonzero(spikes["ip3"][0])
+    alone = model.bursts(np.array([60]), np.array([80]))[0]
+    assert model.measured(spikes["sic"][0, first : second + 1, 0])[1] == alone.window
+    assert alone.rate > best.rate
+
+
+def test_more_sensitive_to_ip3_is_sooner(combra):
+    astrocyte = combra["model"].astrocyte
+    x = combra["train"].poisson(np.random.default_rng(0), 1, 3000, 100, 20)
+    counts = [
+        int(ad.compile(astrocyte(100, ip3_weight=w), "loihi1").run(x).spikes["ip3"].sum())
+        for w in (10, 20, 80)
+    ]
+    assert counts[0] < counts[1] < counts[2]
+
+
+def test_the_study_is_plain_data_and_the_same_again(combra, monkeypatch):
+    study = combra["study"]
+    for name, value in {"SECONDS": 2, "TRIALS": 2, "VERIFIED_STEPS": 50, "SHOWN_STEPS": 1000}.items():
+        monkeypatch.setattr(study, name, value)
+    monkeypatch.setattr(study, "_engines", lambda rng: ENGINES)
+    results = [study.measure(seed) for seed in (1, 1, 2)]
+    assert results[0] == results[1] == json.loads(json.dumps(results[0]))
+    assert results[0]["protocols"] != results[2]["protocols"]
+    assert results[0]["table"]["equal"] == 660
+    assert results[0]["protocols"][2]["ip3"] >= 4
+    text, figure = study.present([results[0], results[2]])
+    assert "| 100 inputs at 20 Hz |" in text
+    assert "0 differing" in text
+    assert len(figure.axes) == 3
+
+
+ENGINES = {
+    key: dict.fromkeys(("fast", "lava"), value)
+    for key, value in (("messages", 7), ("states", 8), ("differing", 0))
+} | {"steps": 50, "not_run": {}}

@@ -1,0 +1,130 @@
+"""Networks of astrocytes that carry signals: from torch to integers, on every engine."""
+
+import filecmp
+from dataclasses import replace
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+import torch
+from signal_networks import Attention, Competition, spikes
+
+import astrodeploy as ad
+from astrodeploy.errors import UnsupportedError
+from astrodeploy.frontends.nir.file import read_nir
+from astrodeploy.ir.canonical import canonical
+from astrodeploy.ir.plain import fingerprint
+from astrodeploy.nn import Astrocyte, unroll
+
+NETWORKS = {"attention": (Attention(), spikes(12, 20)), "competition": (Competition(), spikes(8, 40))}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def compiled(request):
+    """A module, its input, and the Program."""
+    module, x = NETWORKS[request.param]
+    return module, x, ad.compile(module, target="loihi2", calibrate=x)
+
+
+def test_engines_agree_and_are_near_the_float_network(compiled):
+    _, x, program = compiled
+    verified = ad.verify(program, x[:4], engines=("oracle", "fast"))
+    assert verified.equal
+    assert verified.distance.total.membrane < 0.01  # 8-bit weights; states and functions cost a tenth of it
+    by_name = {cause.name: cause for cause in verified.distance.causes}
+    assert by_name["rounding of states"].membrane < 0.002
+    assert not verified.distance.bounded  # the calibration data themselves have room
+
+
+@pytest.mark.slow
+def test_lava_agrees(compiled):
+    _, x, program = compiled
+    assert ad.verify(program, x[:2], engines=("oracle", "lava")).equal
+
+
+def test_the_answer_is_that_of_torch(compiled):
+    module, x, program = compiled
+    depth = program.network[program.network.output].depth
+    late = np.concatenate([x, np.zeros_like(x[:, :depth])], 1)
+    with torch.no_grad():
+        meant = unroll(module, torch.from_numpy(x).float())[0].numpy()
+    meant = meant.sum(1) if program.network.readout == "count" else meant[:, -1]
+    if program.network.readout == "last":  # silent steps change a state: read at the last step of the input
+        found = program.run(x, engine="fast")
+        unit = program.network[program.network.output].node.units["message"]
+        sent = program.run(late, engine="fast").spikes[program.network.output][:, x.shape[1] - 1 + depth]
+        assert np.abs(sent / unit - meant).max() < 0.01
+        assert found.outputs.shape == meant.shape
+    else:
+        silent = unroll(module, torch.from_numpy(late).float())[0].detach().numpy().sum(1)
+        assert np.abs(program.run(np.concatenate([late, np.zeros_like(x[:, :depth])], 1)).outputs).max() > 0
+        assert np.abs(silent).max() > 0
+
+
+def test_checkpoint_nir_and_module_give_one_program(compiled, tmp_path):
+    module, x, program = compiled
+    ad.save(module, tmp_path / "model.pt", dt=1e-3, input_shape=(6,))
+    ad.export(module, tmp_path / "net.nir", dt=1e-3, sample=x)
+    assert fingerprint(read_nir(tmp_path / "net.nir").graph) == fingerprint(canonical(ad.load(module)))
+    program.save(tmp_path / "module.astro")
+    files = sorted(p.name for p in (tmp_path / "module.astro").iterdir())
+    for source in ("model.pt", "net.nir"):
+        other = tmp_path / f"{source}.astro"
+        ad.compile(tmp_path / source, target="loihi2", calibrate=x).save(other)
+        assert filecmp.cmpfiles(tmp_path / "module.astro", other, files, shallow=False)[0] == files
+
+
+def test_the_nir_file_says_that_it_holds_parts_only(tmp_path):
+    module, x = NETWORKS["attention"]
+    ad.export(module, tmp_path / "net.nir", dt=1e-3, sample=x)
+    document = nir.read(tmp_path / "net.nir")
+    assert '"core": "parts only"' in document.metadata["astrodeploy"]
+    linear = [node for node in document.nodes.values() if isinstance(node, nir.Linear)]
+    assert any(np.array_equal(node.weight, module.key.weight.detach().numpy()) for node in linear)
+
+
+def test_what_is_refused_is_named(tmp_path: Path):
+    module, x = NETWORKS["attention"]
+    with pytest.raises(UnsupportedError, match=r"compile the network with calibration data \(--calibrate\)"):
+        ad.compile(module, target="loihi2")
+    with pytest.raises(UnsupportedError, match="can't be frozen: not a gain"):
+        ad.compile(module, target="loihi2", calibrate=x, freeze_astrocytes=True)
+    with pytest.raises(ad.errors.AstrodeployError, match="astrocyte_product_identity_factor"):
+        ad.compile(module, target="loihi1", calibrate=x)
+
+
+class Product(torch.nn.Module):
+    """A signal times itself, of which a step is sent on."""
+
+    def __init__(self, output: str = "identity", **settings: object) -> None:
+        super().__init__()
+        self.unit = Astrocyte(3, output=output, **settings)
+        self.out = Astrocyte(3)
+
+    def forward(self, x, state=None):
+        y, state = self.unit(None, state, left=x, right=x)
+        return self.out(y)[0], state
+
+
+def test_beyond_what_the_data_showed_it_saturates():
+    """The margin is 1.5: a drive of 1.3 times the largest passes, one of many times is held."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(-8, 9, (4, 10, 3)).astype(float)
+    program = ad.compile(Product(), target="loihi2", calibrate=x)
+    unit = program.network["unit"].node.units["message"]
+    sent = program.run(np.full((1, 3, 3), 9.0), engine="oracle").spikes["unit"][0, -1] / unit
+    assert np.allclose(sent, 81, rtol=1e-3)
+    held = program.run(np.full((1, 3, 3), 15.0), engine="oracle").spikes["unit"][0, -1] / unit
+    assert np.all(held < 225) and np.all(held > 81)
+
+
+def test_two_kinds_of_units_are_two_kinds():
+    """What differs in form has another name; what differs in numbers has not."""
+    x = np.random.default_rng(0).integers(-8, 9, (4, 10, 3)).astype(float)
+    plain = ad.compile(Product(), target="loihi2", calibrate=x).network["unit"].node
+    other = ad.compile(Product(drive=0.5), target="loihi2", calibrate=x).network["unit"].node
+    slow = ad.compile(Product("sigmoid", decay=0.5), target="loihi2", calibrate=x).network["unit"].node
+    assert plain.kind == other.kind
+    assert slow.kind.name == "astrocyte_product_sigmoid" != plain.kind.name
+    assert replace(slow.kind, doc="") == slow.kind
