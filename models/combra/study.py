@@ -101,12 +101,22 @@ def _protocol(rng: np.random.Generator, inputs: int, rate: float) -> Result:
         "rate": rate,
         "seconds": SECONDS * TRIALS,
         **count,
+        "spikes_per_event": _per_event(trace.spikes["ip3"][:, :, 0], trace.spikes["sic"][:, :, 0]),
         "cores": cost.cores,
         "compartments": program.cores[0].loads["compartments"],
         "operations_joules": _a_second(cost.parts["operations"]),
         "energy_joules": _a_second(cost.energy_joules),
         "latency_seconds": _a_second(cost.latency_seconds),
     }
+
+
+def _per_event(events: np.ndarray, spikes: np.ndarray) -> float | None:
+    """The median of the spikes from one IP3 event to the next, or to the end of its trial."""
+    found = []
+    for event, spike in zip(events, spikes, strict=True):
+        starts = np.flatnonzero(event)
+        found += np.diff(np.searchsorted(np.flatnonzero(spike), [*starts, len(spike)])).tolist()
+    return float(np.median(found)) if found else None
 
 
 def _a_second(span: Any) -> list[float]:
@@ -170,7 +180,7 @@ def _about_answers(results: list[Result]) -> str:
     for i, ((inputs, rate), said) in enumerate(PROTOCOLS.items()):
         runs = [each["protocols"][i] for each in results]
         seconds = [r["seconds"] / r["ip3"] for r in runs if r["ip3"]]
-        spikes = [r["sic"] / r["ip3"] for r in runs if r["ip3"]]
+        spikes = [r["spikes_per_event"] for r in runs if r["ip3"]]
         rows.append(
             (
                 f"{inputs} inputs at {rate} Hz",
@@ -181,11 +191,9 @@ def _about_answers(results: list[Result]) -> str:
                 _spread(spikes, "spikes") if spikes else "-",
             )
         )
-    head = ("Poisson input", "receiver", "IP3 event claimed", "events measured", "one in", "of each")
-    told = (
-        f"{TRIALS} trials of {SECONDS} s a seed, {len(results)} seeds; mean ± standard deviation over seeds. "
-        "The end of a trial may cut a burst short."
-    )
+    head = ("Poisson input", "receiver", "IP3 event claimed", "events measured", "one in", "of each, median")
+    seeds = f"{len(results)} seed{'s' * (len(results) > 1)}"
+    told = f"{TRIALS} trials of {SECONDS} s a seed, {seeds}; mean ± standard deviation over seeds."
     return f"{told}\n\n" + _markdown(head, rows)
 
 

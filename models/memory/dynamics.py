@@ -35,9 +35,7 @@ def euler(
         yield x, z
 
 
-def delayed(
-    patterns: np.ndarray, cues: np.ndarray, setting: Setting
-) -> tuple[np.ndarray, np.ndarray]:
+def delayed(patterns: np.ndarray, cues: np.ndarray, setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     """x and the gated overlaps after a retrieval as the chip steps it: what `model.Memory` does, in numpy.
 
     Gains follow once a period, and what one layer sends another takes a step.
@@ -86,16 +84,12 @@ def lyapunov(patterns: np.ndarray, x: np.ndarray, z: np.ndarray, setting: Settin
 # ---- memories: (patterns, cues, setting, rng) -> what is retrieved -------------------------------------
 
 
-def _gated(
-    patterns: np.ndarray, cues: np.ndarray, setting: Setting, rng: np.random.Generator
-) -> np.ndarray:
+def _gated(patterns: np.ndarray, cues: np.ndarray, setting: Setting, rng: np.random.Generator) -> np.ndarray:
     *_, (x, _) = euler(patterns, cues, setting)
     return x
 
 
-def _frozen(
-    patterns: np.ndarray, cues: np.ndarray, setting: Setting, rng: np.random.Generator
-) -> np.ndarray:
+def _frozen(patterns: np.ndarray, cues: np.ndarray, setting: Setting, rng: np.random.Generator) -> np.ndarray:
     """The same neurons, p = 1/K for ever: a Hopfield network in continuous time."""
     *_, (x, _) = euler(patterns, cues, setting, 10 * FINE, gated=False)
     return x
@@ -162,9 +156,7 @@ def _nearest(
     return np.take_along_axis(patterns, best[:, :, None], 1)
 
 
-MEMORIES: dict[
-    str, Callable[[np.ndarray, np.ndarray, Setting, np.random.Generator], np.ndarray]
-] = {
+MEMORIES: dict[str, Callable[[np.ndarray, np.ndarray, Setting, np.random.Generator], np.ndarray]] = {
     "gated": _gated,
     "frozen": _frozen,
     "hopfield": _hopfield,

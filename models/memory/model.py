@@ -19,7 +19,6 @@ from astrodeploy.nn import Astrocyte
 
 LOG2_E = log2(e)
 STEP_SECONDS = 1e-3  # of the chip: what a step of dt lasts there
-LAGS = 5  # steps of dt from the neurons through the gains and back to the neurons
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,18 @@ class Setting:
         return round(self.duration / self.dt)
 
 
-SMALL = Setting()
-SCALE = 1024 / SMALL.neurons
-LARGE = Setting(neurons=1024, patterns=1024, tau_p=SCALE, temperature=0.01 * SCALE)
+DRAIN = 2  # steps by which the chip answers later
+
+
+def setting_for(neurons: int, patterns: int) -> Setting:
+    """The protocol's setting at another size.
+
+    A score f = (overlap)**2 / 2N grows with N at the same relative overlap. tau_p and T grow with it, so
+    that log p goes as many octaves in a period as at N = 30, and ends in the same softmax.
+    """
+    usual = Setting()
+    scale = neurons / usual.neurons
+    return Setting(neurons, patterns, tau_p=usual.tau_p * scale, temperature=usual.temperature * scale)
 
 
 def random_patterns(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -66,12 +74,12 @@ def corrupted(rng: np.random.Generator, patterns: np.ndarray, flips: int) -> np.
     return np.where(turned, -patterns, patterns).astype(np.int8)
 
 
-def stimulus(cues: np.ndarray, setting: Setting, drain: int = 0) -> np.ndarray:
-    """Cues (samples, neurons) as what the network takes: in the first step, then nothing.
+def stimulus(cues: np.ndarray, setting: Setting) -> np.ndarray:
+    """Cues (samples, neurons) as what the network takes, (samples, steps, neurons): first the cue, then nothing.
 
-    drain: steps more than a retrieval lasts, because a layer of the chip answers some steps late.
+    It lasts DRAIN steps longer than a retrieval.
     """
-    x = np.zeros((len(cues), setting.steps + drain, cues.shape[1]), np.int8)
+    x = np.zeros((len(cues), setting.steps + DRAIN, cues.shape[1]), np.int8)
     x[:, 0] = cues
     return x
 
@@ -96,6 +104,10 @@ class Memory(torch.nn.Module):
         if (number, neurons) != (setting.patterns, setting.neurons):
             raise ValueError(f"patterns are {patterns.shape}, not {(setting.patterns, setting.neurons)}")
         dt, period = setting.dt, setting.period
+        if period < 2:
+            raise ValueError(
+                "the level comes back to the gains two steps later: the period must be at least 2"
+            )
         xi = torch.from_numpy(patterns.astype(np.float32))
         self.number, self.period = number, period
         self.growth = LOG2_E * dt / setting.tau_p / (2 * neurons)  # octaves a step for an overlap of 1
@@ -133,6 +145,32 @@ class Memory(torch.nn.Module):
         new_phi, neurons = self.neurons(self.recall(sent) + cue * self.start, neurons)
         kept = gains, level, gated, neurons
         return passed, (new_phi, (m, m1, m2), passed, (new_level, level1), kept)
+
+
+class Frozen(torch.nn.Module):
+    """The same neurons and patterns without astrocytes, p = 1/K: a Hopfield network in continuous time.
+
+    One step: (cue (batch, neurons) in the first step and 0 later, state) -> (overlaps (batch, patterns), state).
+    """
+
+    def __init__(self, patterns: np.ndarray, setting: Setting) -> None:
+        super().__init__()
+        neurons = setting.neurons
+        xi = torch.from_numpy(patterns.astype(np.float32))
+        weight = setting.sigma * setting.dt / setting.tau_x / neurons
+        self.number, self.start = len(patterns), setting.sigma / weight
+        self.compare, self.recall = _linear(xi), _linear(xi.T.contiguous())
+        self.overlaps = Astrocyte(len(patterns))
+        self.neurons = Astrocyte(neurons, decay=setting.dt / setting.tau_x, drive=weight, output="tanh")
+
+    def forward(self, cue: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
+        """One step of the network."""
+        if state is None:
+            state = torch.zeros_like(cue), cue.new_zeros(len(cue), self.number), None
+        phi, sent, neurons = state
+        m, _ = self.overlaps(self.compare(phi))
+        phi, neurons = self.neurons(self.recall(sent) + cue * self.start, neurons)
+        return m, (phi, m, neurons)
 
 
 def _linear(weight: torch.Tensor) -> torch.nn.Linear:

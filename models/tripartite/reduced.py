@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from model import STEP, SYNAPSES, WINDOW, Recording, window_seconds
 from scipy.optimize import least_squares
+from scipy.signal import lfilter
 
 LEAST = 2.0**-16  # below it a logarithm is that of it, as in the compiler's astrocyte
 FUNCTIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -39,11 +40,8 @@ class SlowUnit:
 
     def states(self, arrived: np.ndarray) -> np.ndarray:
         """a at the end of each window, (windows, models), from 0 on; arrived as in a Recording."""
-        states, a = np.empty(arrived.shape), np.zeros(arrived.shape[1:])
-        for k, count in enumerate(arrived):
-            a = (1 - self.decay) * a + self.drive * count + self.offset
-            states[k] = a
-        return states
+        each = self.drive * arrived + self.offset
+        return np.asarray(lfilter([1.0], [1.0, self.decay - 1], each, axis=0))
 
     def calcium(self, arrived: np.ndarray) -> np.ndarray:
         """The output at the end of each window, (windows, models), uM."""
@@ -59,7 +57,7 @@ def unit(seconds: float, gain: float, rest: float, output: str, exponent: float,
     """The compartment whose state settles at gain * rate + rest, for the rate of a train in Hz."""
     decay = -float(np.expm1(-window_seconds() / seconds))
     drive = decay * gain / (SYNAPSES * window_seconds())
-    return SlowUnit(WINDOW, decay, drive, decay * rest, output, exponent, scale)
+    return SlowUnit(WINDOW, decay, float(drive), float(decay * rest), output, exponent, scale)
 
 
 def fit(recording: Recording, output: str, settling: int, exponent: float | None = None) -> SlowUnit:
@@ -80,6 +78,7 @@ def fit(recording: Recording, output: str, settling: int, exponent: float | None
 
     start = {"exp2": 0.01, "sigmoid": 0.1, "tanh": 0.1}.get(output, 1.0)
     guess = np.array([np.log(10.0), 1.0, np.log(start), 0.5])
-    low, high = np.array([np.log(0.5), -20.0, -9.0, 0.02]), np.array([np.log(200.0), 60.0, 3.0, 2.0])
+    least = -20.0 if output == "sigmoid" else 0.0  # at rest; powers and logarithms need a state that is positive
+    low, high = np.array([np.log(0.5), least, -9.0, 0.02]), np.array([np.log(200.0), 60.0, 3.0, 2.0])
     found = least_squares(lambda v: candidate(v)[1].ravel(), guess, bounds=(low, high), x_scale=(1, 1, 1, 0.2))
     return candidate(found.x)[0]

@@ -4,47 +4,40 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import torch
+from chip import on_chip
 from matplotlib.figure import Figure
-from model import ASTROCYTE_STEP, VARIANTS, Recording, simulate
+from model import ASTROCYTE_STEP, VARIANTS, Recording, simulate, window_seconds
 from reduced import SlowUnit, fit
+from tables import picture, tables
 
 RATES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)  # Hz
 ROUND = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # those that the exponent is fitted to
 HOLDS, WINDOWS = 8, 100  # a rate is held for 100 windows of 0.256 s
 LAST = 100.0  # seconds that a mean is taken over
+OSCILLATION = 50  # windows: 12.8 s, a period of calcium's own oscillation or more
 REDUCED = ("DSE", "no feedback", "DSE and eSP")  # what the compartment is fitted to
+ON_CHIP = ("power", "tanh")  # of DSE
 OUTPUTS = ("power", "power 1/4", "log2", "sigmoid", "tanh", "identity", "exp2")
-STAIRCASES = 4  # to fit to, and as many others to test on
+STAIRCASES = 8  # to fit to, and as many others to test on
 
 
 def measure(seed: int) -> dict[str, Any]:
     """Everything of one seed: one Brian2 run of all rates, variants and staircases, and the fits to it."""
-    rates, variants = _models(seed)
+    torch.set_num_threads(1)
+    rates, variants = models_of(seed)
     recording = simulate(rates, variants, seed, WINDOWS)
-    names, constant = list(VARIANTS), len(VARIANTS) * len(RATES)
-    means = recording.mean(LAST)[:constant].reshape(len(names), -1)
-    half = round(len(recording.calcium) / 4)
-    drift = recording.calcium[-half:, :constant].mean(0) - recording.calcium[-2 * half : -half, :constant].mean(0)
-    result: dict[str, Any] = {
-        "rates": list(RATES),
-        "curves": {name: row.tolist() for name, row in zip(names, means, strict=True)},
-        "drift": {n: float(abs(d).max()) for n, d in zip(names, drift.reshape(means.shape), strict=True)},
-        "exponents": {name: _exponents(row) for name, row in zip(names, means, strict=True)},
+    steady = {name: part(recording, k * len(RATES), len(RATES)) for k, name in enumerate(VARIANTS)}
+    return {
+        "seed": seed,
+        "curves": {name: _curve(each) for name, each in steady.items()},
         "halved": _halved(recording, rates, variants, seed),
-        "units": {},
+        "units": {name: _units(recording, steady[name], name) for name in REDUCED},
+        "chip": _chip(recording),
     }
-    for k, name in enumerate(REDUCED):
-        steady = _part(recording, names.index(name) * len(RATES), len(RATES))
-        first = constant + 2 * STAIRCASES * k
-        stairs, test = (_part(recording, first + j * STAIRCASES, STAIRCASES) for j in (0, 1))
-        result["units"][name] = {each: _reduce(each, stairs, test, steady) for each in OUTPUTS}
-        best = SlowUnit(**result["units"][name]["power"]["unit"])
-        traces = {"full": test.calcium[:, 0], "reduced": best.calcium(test.arrived)[:, 0]}
-        result.setdefault("traces", {})[name] = {k: np.round(v, 4).tolist() for k, v in traces.items()}
-    return result
 
 
-def _models(seed: int) -> tuple[np.ndarray, list[str]]:
+def models_of(seed: int) -> tuple[np.ndarray, list[str]]:
     """The rates (holds, models) and variants: constant rates of each variant, then staircases of some."""
     generator = np.random.default_rng([seed, 1])
     stairs = np.exp(generator.uniform(np.log(1), np.log(50), (HOLDS, 2 * STAIRCASES)))
@@ -54,9 +47,35 @@ def _models(seed: int) -> tuple[np.ndarray, list[str]]:
     return rates, [str(each) for each in variants]
 
 
-def _part(recording: Recording, first: int, models: int) -> Recording:
+def part(recording: Recording, first: int, models: int) -> Recording:
+    """Some of the models of a recording."""
     chosen = slice(first, first + models)
     return Recording(recording.calcium[:, chosen], recording.arrived[:, chosen])
+
+
+def staircases(recording: Recording, variant: str) -> tuple[Recording, Recording]:
+    """A variant's staircases: those to fit to, and those to test on."""
+    first = len(VARIANTS) * len(RATES) + 2 * STAIRCASES * REDUCED.index(variant)
+    return part(recording, first, STAIRCASES), part(recording, first + STAIRCASES, STAIRCASES)
+
+
+# ---- the full model --------------------------------------------------------------------------------------
+
+
+def _curve(recording: Recording) -> dict[str, Any]:
+    """Mean calcium at each rate, its standard deviation over time, how far it drifts, the exponents, the jump."""
+    mean, last = recording.mean(LAST), recording.calcium[-round(LAST / window_seconds()) :]
+    half = len(last) // 2
+    k = int(np.argmax(np.diff(np.log(mean[1:])) / np.diff(np.log(RATES[1:])))) + 1
+    spectrum = abs(np.fft.rfft(last[:, -1] - last[:, -1].mean(), 8 * len(last)))  # at the highest rate
+    return {
+        "mean": mean.tolist(),
+        "swing": last.std(0).tolist(),
+        "period": float(8 * len(last) * window_seconds() / spectrum.argmax()),
+        "drift": float(abs(last[half:].mean(0) - last[:half].mean(0)).max()),
+        "exponents": _exponents(mean),
+        "jump": [RATES[k], RATES[k + 1], float(mean[k]), float(mean[k + 1])],
+    }
 
 
 def _exponents(curve: np.ndarray) -> dict[str, list[float]]:
@@ -87,27 +106,53 @@ def _halved(recording: Recording, rates: np.ndarray, variants: list[str], seed: 
     return found
 
 
-def _reduce(name: str, stairs: Recording, test: Recording, steady: Recording) -> dict[str, Any]:
-    """A compartment fitted to staircases; its errors on others and at constant rates, % of calcium's range."""
+# ---- the reduced compartment -------------------------------------------------------------------------------
+
+
+def _units(recording: Recording, steady: Recording, variant: str) -> dict[str, Any]:
+    """The compartment with each output function, and what the figure shows of it."""
+    fitted, test = staircases(recording, variant)
+    found = {name: _reduced(name, fitted, test, steady) for name in OUTPUTS}
+    unit = SlowUnit(**found["power"]["unit"])
+    shown = {"full": test.calcium[:, 0], "power": unit.calcium(test.arrived)[:, 0]}
+    return {"outputs": found, "shown": {name: np.round(each, 4).tolist() for name, each in shown.items()}}
+
+
+def _reduced(name: str, fitted: Recording, test: Recording, steady: Recording) -> dict[str, Any]:
+    """A compartment fitted to staircases; its errors on others and at constant rates, % of calcium's range.
+
+    The range is that of the mean over 1 to 50 Hz. "slow" is the error of both's means over an oscillation.
+    """
     output, exponent = ("power", 0.25) if name == "power 1/4" else (name, None)
-    found = fit(stairs, output, WINDOWS, exponent)
-    full, reduced = steady.mean(LAST)[1:], Recording(found.calcium(steady.arrived), steady.arrived).mean(LAST)[1:]
+    unit = fit(fitted, output, WINDOWS, exponent)
+    full = steady.mean(LAST)[1:]
+    reduced = Recording(unit.calcium(steady.arrived), steady.arrived).mean(LAST)[1:]
     percent = 100 / np.ptp(full)
-    trace = (found.calcium(test.arrived) - test.calcium)[WINDOWS:] * percent
-    at_rate = (reduced - full) * percent
+    trace = (unit.calcium(test.arrived) - test.calcium)[WINDOWS:] * percent
+    errors = {"steady": (reduced - full) * percent, "trace": trace, "slow": moving_mean(trace, OSCILLATION)}
     return {
-        "unit": asdict(found),
-        "seconds": found.seconds,
-        "steady rms": float(np.sqrt((at_rate**2).mean())),
-        "steady max": float(abs(at_rate).max()),
-        "trace rms": float(np.sqrt((trace**2).mean())),
-        "trace max": float(abs(trace).max()),
+        "unit": asdict(unit),
+        "seconds": unit.seconds,
+        "at rates": reduced.tolist(),
+        "rms": {what: float(np.sqrt((each**2).mean())) for what, each in errors.items()},
+        "most": {what: float(abs(each).max()) for what, each in errors.items()},
+    }
+
+
+def moving_mean(x: np.ndarray, windows: int) -> np.ndarray:
+    """Means over so many windows, one fewer row for each but the first of them."""
+    sums = np.cumsum(np.pad(x, ((1, 0), (0, 0))), 0)
+    return np.asarray(sums[windows:] - sums[:-windows]) / windows
+
+
+def _chip(recording: Recording) -> dict[str, Any]:
+    """Compartments of DSE on the chip; calibrated with the spikes that they were fitted to."""
+    fitted, test = staircases(recording, "DSE")
+    return {
+        name: on_chip(fit(fitted, name, WINDOWS), part(test, 0, 2), fitted.arrived[:, :4]) for name in ON_CHIP
     }
 
 
 def present(results: list[dict[str, Any]]) -> tuple[str, Figure]:
     """The tables, over seeds, and the figure."""
-    from pictures import picture
-    from tables import tables
-
     return tables(results), picture(results)

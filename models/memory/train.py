@@ -1,0 +1,63 @@
+"""Make a memory of random patterns from one seed: its patterns are its weights, nothing is iterated.
+
+Writes model.pt; test.npz with a corrupted cue of every pattern (of at most 100): x (cues, steps, neurons), the
+cue in the first step and nothing later, and y (cues,), the pattern's number; calibrate.npz with x of others.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from model import STEP_SECONDS, Memory, Setting, corrupted, random_patterns, setting_for, stimulus
+
+import astrodeploy
+from astrodeploy.nn import unroll
+
+MOST_CUES, CALIBRATION_CUES = 100, 16
+
+
+def made(
+    setting: Setting, flips: int, seed: int, tests: int = MOST_CUES, calibration: int = CALIBRATION_CUES
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Patterns (K, N), cues of the first of them to test with, and other cues to calibrate with, (cues, N)."""
+    rng = np.random.default_rng(seed)
+    patterns = random_patterns(rng, setting.patterns, setting.neurons)
+    tested = corrupted(rng, patterns[:tests], flips)
+    return patterns, tested, corrupted(rng, patterns[-calibration:], flips)
+
+
+@torch.no_grad()
+def accuracy(model: Memory, x: np.ndarray, y: np.ndarray) -> float:
+    """Share of cues after which the largest gated overlap is that of the right pattern."""
+    answers, _ = unroll(model, torch.from_numpy(x).float())
+    return float((answers[:, -1].argmax(1).numpy() == y).mean())
+
+
+def main() -> None:
+    """Make the memory, report, and write the files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--out", type=Path, default=Path("build/memory"))
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--neurons", type=int, default=30)
+    parser.add_argument("--patterns", type=int, default=100)
+    parser.add_argument("--flips", type=float, default=0.2, help="share of a cue's bits that are wrong")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    setting = setting_for(options.neurons, options.patterns)
+    flips = round(options.flips * options.neurons)
+    patterns, tested, calibration = made(setting, flips, options.seed)
+    model, x, y = Memory(patterns, setting), stimulus(tested, setting), np.arange(len(tested))
+    right = accuracy(model, x, y)
+    print(
+        f"{len(patterns)} patterns of {options.neurons} neurons; {right:.1%} of {len(y)} cues are answered right"
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    astrodeploy.save(model, options.out / "model.pt", dt=STEP_SECONDS, input_shape=(options.neurons,))
+    np.savez_compressed(options.out / "test.npz", x=x, y=y)
+    np.savez_compressed(options.out / "calibrate.npz", x=stimulus(calibration, setting))
+    print(f"wrote model.pt, test.npz and calibrate.npz into {options.out}")
+
+
+if __name__ == "__main__":
+    main()

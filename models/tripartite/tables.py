@@ -1,0 +1,174 @@
+"""The study's tables, in Markdown, and its figure."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from model import window_seconds
+
+Result = dict[str, Any]
+CLAIMED = {"DSE and eSP": "0.25"}
+ENOUGH = 1e-3  # uM: a swing that is none
+
+
+def tables(results: list[Result]) -> str:
+    """All of the README's measured block."""
+    seeds = f"{len(results)} seed{'s' * (len(results) > 1)}"
+    parts = [
+        f"Mean ± standard deviation over {seeds}.",
+        "**The exponent of mean calcium against the rate, 1 to 50 Hz**",
+        _exponents(results),
+        _about_curves(results),
+        "![Calcium against the rate and over time](figure.svg)",
+        "**The reduced compartment**, fitted to staircases of rates. Errors are in % of the range that mean calcium has "
+        "between 1 and 50 Hz: at constant rates; on other staircases; and there after averaging both over 12.8 s.",
+        *(_units(results, variant) for variant in results[0]["units"]),
+        "The fitted numbers of output *power*, with DSE (`decay`, `drive`, `offset` a window):",
+        _numbers(results),
+        "**On loihi2**, DSE's compartment",
+        _chip(results),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+# ---- tables --------------------------------------------------------------------------------------------
+
+
+def _exponents(results: list[Result]) -> str:
+    ways = list(results[0]["curves"]["DSE"]["exponents"])
+    rows = []
+    for name in results[0]["curves"]:
+        found = [each["curves"][name]["exponents"] for each in results]
+        slopes = [_spread([each[way][0] for each in found]) for way in ways]
+        squared = _spread([each[ways[0]][1] for each in found], 2)
+        rows.append((name, CLAIMED.get(name, "-"), slopes[0], squared, *slopes[1:]))
+    return _markdown(("model", "claimed", ways[0], "R² of that", *ways[1:]), rows)
+
+
+def _about_curves(results: list[Result]) -> str:
+    jumps = [each["curves"]["DSE and eSP"]["jump"] for each in results]
+    where = sorted({f"{low} and {high} Hz" for low, high, *_ in jumps})
+    periods = [each["curves"]["DSE"]["period"] for each in results]
+    swings = [each["curves"]["DSE"]["swing"][-1] for each in results]
+    drift = max(curve["drift"] for each in results for curve in each["curves"].values())
+    halved = max(100 * value for each in results for value in each["halved"].values())
+    spread = max(
+        float(np.std([each["curves"][name]["mean"] for each in results], 0).max()) for name in ("no feedback", "DSE")
+    )
+    return (
+        f"With eSP calcium jumps between {' or '.join(where)}, from {_spread([j[2] for j in jumps])} to "
+        f"{_spread([j[3] for j in jumps])} uM. With DSE alone calcium oscillates: at 50 Hz with a period of "
+        f"{_spread(periods, 1)} s and a standard deviation over time of {_spread(swings)} uM. From the first half of the "
+        f"last 100 s to the second a mean drifts by at most {drift:.3f} uM; over seeds, without eSP, its standard "
+        f"deviation is at most {spread:.3f} uM. Half the astrocyte's step, 5 ms, with the same spikes changes calcium by "
+        f"at most {halved:.2f} % of its range at any time in 51 s."
+    )
+
+
+def _units(results: list[Result], variant: str) -> str:
+    rows = []
+    for name in results[0]["units"][variant]["outputs"]:
+        found = [each["units"][variant]["outputs"][name] for each in results]
+        errors = [
+            f"{_spread([each['rms'][what] for each in found], 1)}, {np.mean([each['most'][what] for each in found]):.0f}"
+            for what in ("steady", "trace", "slow")
+        ]
+        powers = [each["unit"]["exponent"] for each in found]
+        power = _spread(powers) if name == "power" else "-"
+        rows.append((name, *errors, _spread([each["seconds"] for each in found], 1), power))
+    head = ("at constant rates: rms, most", "over time: rms, most", "averaged: rms, most", "time constant, s", "exponent")
+    return f"{variant}:\n\n" + _markdown(("output", *head), rows)
+
+
+def _numbers(results: list[Result]) -> str:
+    rows = []
+    for each in results:
+        unit = each["units"]["DSE"]["outputs"]["power"]["unit"]
+        numbers = (f"{unit[name]:.4g}" for name in ("decay", "drive", "offset", "exponent", "scale"))
+        rows.append((each["seed"], unit["period"], *numbers))
+    return _markdown(("seed", "period", "decay", "drive", "offset", "exponent", "scale, uM"), rows)
+
+
+def _chip(results: list[Result]) -> str:
+    rows = []
+    for name in results[0]["chip"]:
+        found = [each["chip"][name] for each in results]
+        differing = [sum(each["differing"].values()) for each in found]
+        engines = sorted({engine for each in found for engine in each["differing"]})
+        values = sum(sum(each["compared"].values()) for each in found)
+        costs = [_engineering(found, key) for key in ("operations", "energy", "latency")]
+        cores, same = ({each[key] for each in found} for key in ("cores", "identical"))
+        rows.append(
+            (
+                name,
+                f"{_spread([100 * each['rms'] for each in found])} %",
+                f"{sum(differing)} of {values} (oracle = {' = '.join(engines)})",
+                "the same Program" if same == {True} else "another Program",
+                *map(str, cores),
+                *costs,
+            )
+        )
+    head = ("output", "chip against float, rms of the range", "differing values", "from NIR", "cores")
+    costs = ("operations, nJ", "energy, uJ", "chip time, us")
+    return _markdown((*head, *costs), rows) + "\n\nCosts are those of a second of the model's time, typical (low to high)."
+
+
+def _engineering(found: list[Result], key: str) -> str:
+    low, typical, high = np.mean([each[key] for each in found], 0) * (1e9 if key == "operations" else 1e6)
+    return f"{typical:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _spread(values: Iterable[float], digits: int = 3) -> str:
+    values = np.array(list(values))
+    return f"{values.mean():.{digits}f} ± {values.std():.{digits}f}"
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+# ---- the figure ----------------------------------------------------------------------------------------
+
+
+def picture(results: list[Result]) -> Figure:
+    """Calcium against the rate; the compartment beside it; both over time, of the first seed."""
+    from study import RATES
+
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    (curves, reduced), (first, second) = figure.subplots(2, 2)
+    for name in results[0]["curves"]:
+        means = np.array([each["curves"][name]["mean"] for each in results])[:, 1:]
+        _band(curves, RATES[1:], means, label=name)
+    slope = np.array([1.0, 50.0])
+    curves.plot(slope, 0.11 * slope**0.25, "k:", label="rate^0.25")
+    curves.set(title="Full model: mean calcium of the last 100 s", xscale="log", yscale="log")
+    _against(reduced, results, lambda name: np.array([each["curves"][name]["mean"] for each in results])[:, 1:])
+    for axes, variant in ((first, "DSE"), (second, "no feedback")):
+        for name, style in (("full", {"lw": 0.8}), ("power", {"lw": 1.6})):
+            y = results[0]["units"][variant]["shown"][name]
+            axes.plot(np.arange(1, len(y) + 1) * window_seconds(), y, label=name, **style)
+        axes.set(title=f"A staircase of rates, {variant}", xlabel="time (s)")
+    for axes in (curves, reduced):
+        axes.set(xlabel="rate of a train (Hz)")
+    for axes in (curves, reduced, first, second):
+        axes.set(ylabel="calcium (uM)")
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _against(axes: Axes, results: list[Result], full: Callable[[str], np.ndarray]) -> None:
+    from study import RATES
+
+    _band(axes, RATES[1:], full("DSE"), label="full model, DSE", color="k")
+    for output in ("power", "power 1/4", "tanh"):
+        found = [each["units"]["DSE"]["outputs"][output]["at rates"] for each in results]
+        _band(axes, RATES[1:], np.array(found), label=f"reduced, {output}")
+    axes.set(title="Reduced compartment at constant rates", xscale="log")
+
+
+def _band(axes: Axes, x: Sequence[float], y: np.ndarray, **style: Any) -> None:
+    (line,) = axes.plot(x, y.mean(0), marker=".", **style)
+    axes.fill_between(x, y.mean(0) - y.std(0), y.mean(0) + y.std(0), color=line.get_color(), alpha=0.25, lw=0)
