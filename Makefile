@@ -4,6 +4,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '' 2>/dev/null && echo 
 BIN := .venv/bin
 OUT := build/hybrid
 SEEDS ?= 3
+PARALLEL := -n auto --dist loadfile
 STREAM := --input $(OUT)/test.npz --carry astrocytes
 
 .PHONY: setup demo models test test-all check format clean
@@ -36,10 +37,10 @@ models: setup
 	$(BIN)/python models/study.py --seeds $(SEEDS)
 
 test: setup
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
 test-all: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,13 +24,23 @@ def every_mapping_is_checked(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         for seen in checked(monkeypatch):  # noqa: B007 (it is read when all is done)
             yield
-    request.config.stash[SEEN] = summary(seen) if seen else ""
+    said = [summary(seen)] if seen else []
+    if hasattr(request.config, "workeroutput"):  # one of several processes: the first of them writes
+        request.config.workeroutput["mappings"] = said
+    else:
+        request.config.stash[SEEN] = said
 
 
-SEEN = pytest.StashKey[str]()
+SEEN = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a process that ran tests has to say."""
+    node.config.stash.setdefault(SEEN, []).extend(node.workeroutput.get("mappings", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how many mappings were checked, and how many were too large for it."""
-    if config.stash.get(SEEN, ""):
-        terminalreporter.write_line(config.stash[SEEN])
+    for line in config.stash.get(SEEN, []):
+        terminalreporter.write_line(line)

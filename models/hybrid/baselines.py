@@ -7,7 +7,6 @@ import torch
 from data import NOISES, Digits, tensors
 from model import CLASSES, HIDDEN
 from scipy.ndimage import median_filter
-from scipy.spatial.distance import cdist
 
 STEPS, BATCH, RATE = 300, 128, 3e-3
 FORGETS = 0.04  # of running statistics, a digit: as fast as the astrocytes' trace
@@ -66,9 +65,9 @@ def smoothed(x: np.ndarray) -> np.ndarray:
 
 def nearest(train: Digits, x: np.ndarray) -> np.ndarray:
     """Classes (length, rows) of images (length, rows, side, side): those of the nearest training digit."""
-    flat = x.reshape(-1, train.x[0].size)
-    distances = cdist(flat, train.x.reshape(len(train), -1), "sqeuclidean")
-    return train.y[distances.argmin(1)].reshape(x.shape[:2])
+    known, asked = train.x.reshape(len(train), -1), x.reshape(len(x), x.shape[1], -1)
+    distances = (known**2).sum(1) - 2 * asked @ known.T  # squared, less what all have in common
+    return train.y[distances.argmin(-1)]
 
 
 # ---- test-time normalisation: every hidden unit gets back the mean and spread that it had in training --

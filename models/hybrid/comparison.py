@@ -1,6 +1,6 @@
 """One set of digits, one number of training digits, one seed: every model on the same noisy streams.
 
-A stream is 400 test digits in a row: 50 clean ones, 250 with one noise at one level, 100 clean ones again. There
+A stream is 300 test digits in a row: 50 clean ones, 200 with one noise at one level, 50 clean ones again. There
 is one for every noise and level, and one that stays clean; all hold the same digits in the same order.
 """
 
@@ -10,11 +10,11 @@ import baselines
 import numpy as np
 import torch
 from data import LEVELS, NOISES, Digits, few, for_study, put_aside, tensors
-from model import HIDDEN, Hybrid
+from model import Hybrid
 from train import RATE, TUNING_RATE, fit, settle
 from whole import answered, counts, encoded, hidden_spikes, stream_counts
 
-CLEAN, NOISY, AGAIN = 50, 250, 100  # digits of a stream: before, under and after noise
+CLEAN, NOISY, AGAIN = 50, 200, 50  # digits of a stream: before, under and after noise
 BLOCK = 25  # digits whose answers are summed up
 CELLS = ("clean", *(f"{kind} {level:.0%}" for kind in NOISES for level in LEVELS))
 SHOTS = ("1", "5", "10", "all")
@@ -129,5 +129,3 @@ def scores(network: baselines.Ann, x: torch.Tensor) -> np.ndarray:
     """Scores (length, cells, 10)."""
     return network(x).numpy()
 
-
-assert HIDDEN % max(DOMAINS.values()) == 0

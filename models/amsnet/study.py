@@ -1,0 +1,161 @@
+"""AM-SNet measured: bits per character in float and on the chip, beside baselines; its laws; what it costs."""
+
+import json
+import platform
+import tempfile
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from lengths import growth
+from matplotlib.figure import Figure
+from model import DT, AMSNet, Recurrent, Settings, as_large, encoded, parameters_of
+from text import HELD_BACK, VOCABULARY, counted, parts
+from train import CROP, STEPS, TEST, bits, held_back, samples, spread, train
+
+import astrodeploy as ad
+
+Result = dict[str, Any]
+ROTARY_STEPS = 200  # of training, with and without
+LAW_CHARACTERS = 128
+VERIFIED_CHARACTERS = 16
+NAMES = {"amsnet": "AM-SNet", "plain": "the same without astrocytes", "gru": "GRU"}
+BASE = Settings()
+
+
+def measure(seed: int) -> Result:
+    """Everything of one seed. Times of this machine differ from run to run; nothing else does."""
+    torch.set_num_threads(1)
+    settings = {"amsnet": BASE, "plain": Settings(astrocytes=False), "gru": BASE}
+    models, networks = {}, {}
+    for name, each in settings.items():
+        models[name], networks[name] = _trained(name, each, seed, STEPS)
+    with tempfile.TemporaryDirectory() as folder:
+        chip = {name: _on_chip(models[name], settings[name], Path(folder)) for name in ("amsnet", "plain")}
+    return {
+        "seed": seed,
+        "python": platform.python_version(),
+        "characters": [len(part) for part in parts()],
+        "counted": [counted(order) for order in range(3)],
+        "networks": networks,
+        "rotary": _rotary(seed),
+        "law": _law(models["amsnet"]),
+        "chip": chip,
+        "growth": growth(models["amsnet"].units[0], seed),
+    }
+
+
+def _trained(name: str, settings: Settings, seed: int, steps: int) -> tuple[AMSNet | Recurrent, Result]:
+    torch.manual_seed(seed)
+    size = parameters_of(AMSNet(settings))
+    torch.manual_seed(seed)
+    model = as_large(size) if name == "gru" else AMSNet(settings)
+    start = process_time()
+    train(model, settings, seed, steps)
+    seconds = process_time() - start
+    found = {"parameters": parameters_of(model), "bits": held_back(model, settings), "seconds": seconds}
+    return model, found
+
+
+def _rotary(seed: int) -> Result:
+    """Bits per character of a short training without and with rotary positions."""
+    return {
+        str(rotary): _trained("amsnet", Settings(rotary=rotary), seed, ROTARY_STEPS)[1]["bits"]
+        for rotary in (False, True)
+    }
+
+
+@torch.no_grad()
+def _law(model: AMSNet) -> Result:
+    """The trained network step by step against all at once, on held-back text, in float32."""
+    x = encoded(spread(parts()[1], 4, LAW_CHARACTERS)[:, :-1], BASE)
+    together, state, steps = model.parallel(x), None, []
+    for step in range(LAW_CHARACTERS):
+        logits, state = model(x[:, step], state)
+        steps.append(logits)
+    alone = torch.stack(steps, 1)
+    return {"largest": float((alone - together).abs().max()), "logit": float(together.abs().max())}
+
+
+# ---- the chip ----------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _on_chip(model: AMSNet, settings: Settings, folder: Path) -> Result:
+    """Compiled for loihi2: bits per character and logits beside float, engines, files, cost."""
+    x, following, calibrate = samples(settings)
+    checkpoint = folder / ("amsnet.pt" if settings.astrocytes else "plain.pt")
+    ad.save(model, checkpoint, dt=DT, input_shape=(settings.inputs,))
+    program = ad.compile(checkpoint, "loihi2", calibrate=calibrate)
+    trace, reference = program.run(x), program.run(x, engine="reference")
+    exact = model.parallel(torch.from_numpy(x[:, :CROP]))
+    logits, labels = _logits(program, trace), torch.from_numpy(following)
+    found = {
+        "float": bits(exact, labels),
+        "chip": bits(logits, labels),
+        "same": float((logits.argmax(2) == exact.argmax(2)).double().mean()),
+        "error": float((logits - exact).square().mean().sqrt() / exact.std()),
+        "graph": float((_logits(program, reference) - exact).abs().max()),
+        "spikes": _spikes(trace, reference),
+        "depth": program.depth,
+        "cost": _cost(program, trace),
+    }
+    if settings.astrocytes:
+        found |= {"engines": _engines(program, x), "files": _files(checkpoint, calibrate)}
+    return found
+
+
+def _logits(program: ad.Program, trace: ad.Trace) -> torch.Tensor:
+    """What the last layer sent for every character, in the model's numbers."""
+    layer = program.network["logits"]
+    unit = 1 if trace.engine == "reference" else layer.node.units["message"]
+    return torch.from_numpy(np.asarray(trace.spikes["logits"][:, layer.depth : layer.depth + CROP], float) / unit)
+
+
+def _spikes(trace: ad.Trace, reference: ad.Trace) -> Result:
+    """Of the neurons on the chip: spikes a step, and the share of entries in which the float graph's differ."""
+    pairs = {name: (each, reference.spikes[name]) for name, each in trace.spikes.items() if "membrane" in name}
+    return {
+        "rate": float(np.mean([one.mean() for one, _ in pairs.values()])),
+        "differing": float(np.mean([(one != other).mean() for one, other in pairs.values()])),
+    }
+
+
+def _engines(program: ad.Program, x: np.ndarray) -> Result:
+    """oracle, fast and Lava on the beginning of the first window."""
+    found = ad.verify(program, x[:1, : VERIFIED_CHARACTERS + program.depth], ("oracle", "fast", "lava"))
+    return {
+        each.right: {"messages": each.spikes, "states": each.states, "differing": each.differing}
+        for each in found.comparisons
+    } | {"not run": dict(found.not_run)}
+
+
+def _files(checkpoint: Path, calibrate: np.ndarray) -> Result:
+    """Whether checkpoint and NIR compile to the same bytes, and what the NIR file says of itself."""
+    document = ad.export(checkpoint, checkpoint.with_suffix(".nir"))
+    folders = [
+        ad.compile(source, "loihi2", calibrate=calibrate, pack="fewest").save(
+            checkpoint.with_name(f"{source.suffix[1:]}.astro")
+        )
+        for source in (checkpoint, document)
+    ]
+    contents = [{each.name: each.read_bytes() for each in folder.iterdir()} for folder in folders]
+    said = json.loads(nir.read(document).metadata["astrodeploy"])
+    return {"identical": contents[0] == contents[1], "core": said["core"]}
+
+
+def _cost(program: ad.Program, trace: ad.Trace) -> Result:
+    """On loihi2, per character: all steps of a window, the silent ones too, over its characters."""
+    cost = ad.estimate(program, trace)
+    levels = ("low", "typical", "high")
+    return {
+        "cores": cost.cores,
+        "compartments": sum(p.size for p in program.network.populations if not p.is_input),
+        "joules": [getattr(cost.energy_joules, each) / CROP for each in levels],
+        "operations": [getattr(cost.parts["operations"], each) / CROP for each in levels],
+        "step": [getattr(cost.latency_seconds, each) / cost.steps for each in levels],
+        "astrocytes": cost.astrocyte_share,
+    }
