@@ -74,12 +74,12 @@ def growth(unit: Unit, seed: int, lengths: tuple[int, ...] = LENGTHS) -> list[di
     torch.manual_seed(seed)
     settings = unit.settings
     softmax = Softmax(settings, lengths[-1] + TIMED)
-    stream = torch.randn(1, settings.width)
+    stream, angles = torch.randn(1, settings.width), torch.randn(1, 2 * settings.angles)
     state, position, found = unit.at_rest(1), 0, []
 
     def step() -> None:
         nonlocal state
-        _, state = unit(stream, None, state)
+        _, state = unit(stream, angles, state)
 
     for length in lengths:
         for _ in range(length - position - 2 * TIMED):

@@ -1,13 +1,13 @@
-"""AM-SNet: spiking units whose memory is astrocytes, in parallel over a text to be trained, step by step to be deployed.
+"""AM-SNet: spiking units whose memory is astrocytes; in parallel over a text to be trained, by steps to be deployed.
 
-    characters -> [ linear membranes -> spikes -> q, k, v -> astrocytes H = lambda H + k v -> y = q H ] x layers -> logits
+    characters -> units: linear membranes -> spikes -> q, k, v -> astrocytes H = lambda H + k v -> q H -> logits
 
 README.md names the equations. `forward` is one step, `parallel` a whole text; both have the same parameters.
 """
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import snntorch
 import torch
@@ -43,7 +43,7 @@ class Settings:
     keys: int = 8
     values: int = 8
     layers: int = 2
-    rotary: bool = False
+    rotary: bool = True
     astrocytes: bool = True
 
     @property
@@ -70,20 +70,21 @@ def encoded(characters: Tensor, settings: Settings, silent: int = 0) -> Tensor:
 
 
 @cache
-def kernel(decays: tuple[float, ...], steps: int) -> Tensor:
+def kernel(decays: tuple[float, ...], steps: int, dtype: torch.dtype) -> Tensor:
     """decay**(t - i) where i <= t, else 0: (decays, steps t, steps i)."""
-    age = (torch.arange(steps)[:, None] - torch.arange(steps)).float()
-    return torch.where(age >= 0, torch.tensor(decays)[:, None, None] ** age.clamp(min=0), 0.0)
+    age = (torch.arange(steps)[:, None] - torch.arange(steps)).to(dtype)
+    return torch.where(age >= 0, torch.tensor(decays, dtype=dtype)[:, None, None] ** age.clamp(min=0), 0.0)
 
 
 def integrated(current: Tensor, betas: tuple[float, ...]) -> Tensor:
     """Eq 4 in parallel: u_t = sum of beta**(t - i) times the current (batch, steps, neurons) of step i."""
-    return torch.bmm(kernel(betas, current.shape[1]), current.permute(2, 1, 0)).permute(2, 1, 0)
+    decays = kernel(betas, current.shape[1], current.dtype)
+    return torch.bmm(decays, current.permute(2, 1, 0)).permute(2, 1, 0)
 
 
 def retained(q: Tensor, k: Tensor, v: Tensor, lambdas: tuple[float, ...]) -> Tensor:
     """Eq 8: Y = (Q K^T o D) V with D = lambda**(t - i), all of (batch, heads, steps, keys or values)."""
-    return ((q @ k.transpose(-1, -2)) * kernel(lambdas, q.shape[2])) @ v
+    return ((q @ k.transpose(-1, -2)) * kernel(lambdas, q.shape[2], q.dtype)) @ v
 
 
 class Unit(torch.nn.Module):
@@ -173,11 +174,12 @@ class Unit(torch.nn.Module):
     def parallel(self, stream: Tensor, angles: Tensor) -> Tensor:
         """All steps at once, (batch, steps, width), from rest."""
         potential = integrated(self.enter(stream), self.betas)
-        spikes = self.membrane.spike_grad(potential - THRESHOLD)
-        if not self.settings.astrocytes:
-            return stream + self.leave(spikes)
-        message = self._retained(self.project(spikes), angles)
-        return stream + self.leave(torch.cat([spikes, message], 2))
+        spikes = self.membrane.spike_grad(potential - THRESHOLD).to(stream.dtype)
+        left = spikes
+        if self.settings.astrocytes:
+            left = torch.cat([spikes, self._retained(self.project(spikes), angles)], 2)
+        added: Tensor = self.leave(left)
+        return stream + added
 
     def _retained(self, projected: Tensor, angles: Tensor) -> Tensor:
         batch, steps, _ = projected.shape
@@ -214,23 +216,29 @@ class AMSNet(torch.nn.Module):
         before = self.at_rest(len(x)) if state is None else state
         angles = x[:, len(VOCABULARY) :] if self.settings.rotary else None
         stream, after = self.embed(x[:, : len(VOCABULARY)]), []
-        for i, unit in enumerate(self.units):
+        for i, unit in enumerate(self.layers):
             stream, kept = unit(stream, angles, before[i])
             after.append(kept)
         logits, _ = self.logits(self.classify(stream))
         return logits, tuple(after)
 
+    @property
+    def layers(self) -> list[Unit]:
+        """The units."""
+        return [cast(Unit, each) for each in self.units]
+
     def at_rest(self, batch: int) -> Any:
         """The state before the first step."""
-        return tuple(unit.at_rest(batch) for unit in self.units)
+        return tuple(unit.at_rest(batch) for unit in self.layers)
 
     def parallel(self, x: Tensor) -> Tensor:
         """Logits of a whole text: (batch, steps, inputs) -> (batch, steps, characters), from rest."""
         characters, angles = x[..., : len(VOCABULARY)], x[..., len(VOCABULARY) :]
         stream = self.embed(characters)
-        for unit in self.units:
+        for unit in self.layers:
             stream = unit.parallel(stream, angles)
-        return self.classify(stream)
+        logits: Tensor = self.classify(stream)
+        return logits
 
 
 class Recurrent(torch.nn.Module):
@@ -243,7 +251,8 @@ class Recurrent(torch.nn.Module):
 
     def parallel(self, x: Tensor) -> Tensor:
         """Logits as AMSNet.parallel gives them."""
-        return self.classify(self.gru(x)[0])
+        logits: Tensor = self.classify(self.gru(x)[0])
+        return logits
 
 
 def parameters_of(module: torch.nn.Module) -> int:

@@ -3,6 +3,7 @@
 import json
 import platform
 import tempfile
+from copy import deepcopy
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -11,25 +12,29 @@ import nir
 import numpy as np
 import torch
 from lengths import growth
-from matplotlib.figure import Figure
 from model import DT, AMSNet, Recurrent, Settings, as_large, encoded, parameters_of
-from text import HELD_BACK, VOCABULARY, counted, parts
+from presentation import present
+from text import counted, parts
 from train import CROP, STEPS, TEST, bits, held_back, samples, spread, train
 
 import astrodeploy as ad
 
 Result = dict[str, Any]
-ROTARY_STEPS = 200  # of training, with and without
-LAW_CHARACTERS = 128
-VERIFIED_CHARACTERS = 16
-NAMES = {"amsnet": "AM-SNet", "plain": "the same without astrocytes", "gru": "GRU"}
+SHORT = 200  # steps of the trainings without and with rotary positions
+LAW = 128  # characters on which the two forms are compared
+VERIFIED = 16  # characters on which the engines are compared
+__all__ = ["measure", "present"]
 BASE = Settings()
 
 
 def measure(seed: int) -> Result:
     """Everything of one seed. Times of this machine differ from run to run; nothing else does."""
     torch.set_num_threads(1)
-    settings = {"amsnet": BASE, "plain": Settings(astrocytes=False), "gru": BASE}
+    settings = {
+        "amsnet": BASE,
+        "plain": Settings(rotary=False, astrocytes=False),
+        "gru": Settings(rotary=False),
+    }
     models, networks = {}, {}
     for name, each in settings.items():
         models[name], networks[name] = _trained(name, each, seed, STEPS)
@@ -40,6 +45,14 @@ def measure(seed: int) -> Result:
         "python": platform.python_version(),
         "characters": [len(part) for part in parts()],
         "counted": [counted(order) for order in range(3)],
+        "settings": {
+            "steps": STEPS,
+            "short": SHORT,
+            "law": LAW,
+            "verified": VERIFIED,
+            "crop": CROP,
+            "test": TEST,
+        },
         "networks": networks,
         "rotary": _rotary(seed),
         "law": _law(models["amsnet"]),
@@ -63,7 +76,7 @@ def _trained(name: str, settings: Settings, seed: int, steps: int) -> tuple[AMSN
 def _rotary(seed: int) -> Result:
     """Bits per character of a short training without and with rotary positions."""
     return {
-        str(rotary): _trained("amsnet", Settings(rotary=rotary), seed, ROTARY_STEPS)[1]["bits"]
+        str(rotary): _trained("amsnet", Settings(rotary=rotary), seed, SHORT)[1]["bits"]
         for rotary in (False, True)
     }
 
@@ -71,9 +84,9 @@ def _rotary(seed: int) -> Result:
 @torch.no_grad()
 def _law(model: AMSNet) -> Result:
     """The trained network step by step against all at once, on held-back text, in float32."""
-    x = encoded(spread(parts()[1], 4, LAW_CHARACTERS)[:, :-1], BASE)
+    x = encoded(spread(parts()[1], 4, LAW)[:, :-1], BASE)
     together, state, steps = model.parallel(x), None, []
-    for step in range(LAW_CHARACTERS):
+    for step in range(LAW):
         logits, state = model(x[:, step], state)
         steps.append(logits)
     alone = torch.stack(steps, 1)
@@ -98,7 +111,7 @@ def _on_chip(model: AMSNet, settings: Settings, folder: Path) -> Result:
         "chip": bits(logits, labels),
         "same": float((logits.argmax(2) == exact.argmax(2)).double().mean()),
         "error": float((logits - exact).square().mean().sqrt() / exact.std()),
-        "graph": float((_logits(program, reference) - exact).abs().max()),
+        "graph": _graph(model, program, reference, x),
         "spikes": _spikes(trace, reference),
         "depth": program.depth,
         "cost": _cost(program, trace),
@@ -108,16 +121,29 @@ def _on_chip(model: AMSNet, settings: Settings, folder: Path) -> Result:
     return found
 
 
+@torch.no_grad()
+def _graph(model: AMSNet, program: ad.Program, reference: ad.Trace, x: np.ndarray) -> float:
+    """How far the float Graph's logits are from the module's in float64, both fed what the chip is fed: 8 bits."""
+    unit = program.network.input.node.unit
+    fed = torch.from_numpy(np.rint(x[:, :CROP].astype(float) * unit) / unit)
+    exact = deepcopy(model).double().parallel(fed)
+    return float((_logits(program, reference) - exact).abs().max())
+
+
 def _logits(program: ad.Program, trace: ad.Trace) -> torch.Tensor:
     """What the last layer sent for every character, in the model's numbers."""
     layer = program.network["logits"]
     unit = 1 if trace.engine == "reference" else layer.node.units["message"]
-    return torch.from_numpy(np.asarray(trace.spikes["logits"][:, layer.depth : layer.depth + CROP], float) / unit)
+    return torch.from_numpy(
+        np.asarray(trace.spikes["logits"][:, layer.depth : layer.depth + CROP], float) / unit
+    )
 
 
 def _spikes(trace: ad.Trace, reference: ad.Trace) -> Result:
     """Of the neurons on the chip: spikes a step, and the share of entries in which the float graph's differ."""
-    pairs = {name: (each, reference.spikes[name]) for name, each in trace.spikes.items() if "membrane" in name}
+    pairs = {
+        name: (each, reference.spikes[name]) for name, each in trace.spikes.items() if "membrane" in name
+    }
     return {
         "rate": float(np.mean([one.mean() for one, _ in pairs.values()])),
         "differing": float(np.mean([(one != other).mean() for one, other in pairs.values()])),
@@ -126,7 +152,7 @@ def _spikes(trace: ad.Trace, reference: ad.Trace) -> Result:
 
 def _engines(program: ad.Program, x: np.ndarray) -> Result:
     """oracle, fast and Lava on the beginning of the first window."""
-    found = ad.verify(program, x[:1, : VERIFIED_CHARACTERS + program.depth], ("oracle", "fast", "lava"))
+    found = ad.verify(program, x[:1, : VERIFIED + program.depth], ("oracle", "fast", "lava"))
     return {
         each.right: {"messages": each.spikes, "states": each.states, "differing": each.differing}
         for each in found.comparisons

@@ -6,10 +6,10 @@ several chapters have is kept where it comes first, so that none is in both part
 
 import re
 from functools import cache
+from pydoc_data import topics
 
 import numpy as np
 import torch
-from pydoc_data import topics
 
 VOCABULARY = "\n abcdefghijklmnopqrstuvwxyz0123456789.,-\"_*=()':>|+[]/?"  # any other character becomes "?"
 EVERY, HELD_BACK = 8, 5  # of the chapters by name, number 5 of every 8 is held back
@@ -33,7 +33,9 @@ def parts() -> tuple[torch.Tensor, torch.Tensor]:
     """The text to train on and the text held back, as numbers of characters."""
     texts = list(chapters().values())
     held = [i % EVERY == HELD_BACK for i in range(len(texts))]
-    train, test = ("".join(t for t, h in zip(texts, held, strict=True) if h is which) for which in (False, True))
+    train, test = (
+        "".join(t for t, h in zip(texts, held, strict=True) if h is which) for which in (False, True)
+    )
     return numbered(train), numbered(test)
 
 

@@ -1,6 +1,6 @@
 """Train AM-SNet as a language model of characters on the text that CPython ships, from one seed.
 
-Writes model.pt, the one-step network; test.npz with held-back text as the network is fed it: x (16, steps, 56), the
+Writes model.pt, the one-step network; test.npz with held-back text as the network is fed it: x (16, steps, inputs), the
 last SILENT steps empty because the chip answers some steps late, and next (16, 128), the numbers of the
 characters to come; calibrate.npz with the x of training text.
 """
@@ -74,14 +74,18 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("build/amsnet"))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--steps", type=int, default=STEPS, help="of training")
-    parser.add_argument("--rotary", action="store_true", help="turn q and k by the position")
+    parser.add_argument(
+        "--no-rotary", action="store_true", help="leave q and k as they are, whatever the position"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)  # the matrices are small: more threads only wait for each other
     torch.manual_seed(options.seed)
-    settings = Settings(rotary=options.rotary)
+    settings = Settings(rotary=not options.no_rotary)
     model = AMSNet(settings)
     train(model, settings, options.seed, options.steps)
-    print(f"held-back text: {held_back(model, settings):.3f} bits per character, {parameters_of(model)} parameters")
+    print(
+        f"held-back text: {held_back(model, settings):.3f} bits per character, {parameters_of(model)} parameters"
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     astrodeploy.save(model, options.out / "model.pt", dt=DT, input_shape=(settings.inputs,))
     x, following, calibrate = samples(settings)

@@ -26,6 +26,7 @@ class Ann(torch.nn.Module):
         return self.classify(torch.relu(self.expand(pixels)))
 
 
+@torch.enable_grad()
 def trained(digits: Digits, altered: Callable[[Digits], Digits] = lambda batch: batch) -> Ann:
     """An Ann trained with Adam on batches of the digits, each altered anew."""
     network = Ann(digits.x[0].size)

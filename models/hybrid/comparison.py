@@ -1,10 +1,11 @@
-"""One set of digits, one number of training digits, one seed: every model on the same noisy streams.
+"""Every model on the same noisy streams: one set of digits, one number of training digits, one seed.
 
 A stream is 300 test digits in a row: 50 clean ones, 200 with one noise at one level, 50 clean ones again. There
 is one for every noise and level, and one that stays clean; all hold the same digits in the same order.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import baselines
 import numpy as np
@@ -19,20 +20,40 @@ BLOCK = 25  # digits whose answers are summed up
 CELLS = ("clean", *(f"{kind} {level:.0%}" for kind in NOISES for level in LEVELS))
 SHOTS = ("1", "5", "10", "all")
 MOST = {"digits": 60, "mnist": 400}  # digits a class that "all" stands for
-WEIGHTS, TUNING = 60, 30  # training steps of the two phases; for "all" WEIGHTS_ALL
-WEIGHTS_ALL = 200
+STEPS, STEPS_ALL, TUNING = 60, 200, 30  # of training: the first phase, the same for "all", the second phase
 SETTLE = 100  # digits in each stream while gains settle
-DOMAINS = {"": 1, ", 8 astrocytes": 16}
-BATCH_UPDATES, BATCH_RATE = 12, 8.0  # of gains set by a whole batch: to its fixed point in a few steps
+COARSE = 16  # neurons an astrocyte watches in the demo; 1 in the hybrid network of this study
+BATCH_UPDATES, BATCH_RATE = 12, 8.0  # of gains set by a whole batch: near their fixed point in a few steps
 
 
-def divided(name: str, seed: int) -> tuple[Digits, Digits]:
-    """A seed's training digits and its test digits, in their order in the streams."""
-    return put_aside(for_study(name), CLEAN + NOISY + AGAIN, seed)
+@dataclass(frozen=True)
+class Case:
+    """What one comparison is about; streams are images (length, cells, side, side)."""
+
+    seed: int
+    steps: int
+    train: Digits
+    test: Digits
+    streams: np.ndarray
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        """The streams as (length, cells, pixels)."""
+        return torch.from_numpy(self.streams.reshape(*self.streams.shape[:2], -1))
 
 
-def streams(test: Digits, rng: np.random.Generator) -> np.ndarray:
-    """Images (length, cells, side, side)."""
+def case_of(name: str, shots: str, seed: int, choosing: bool = False) -> Case:
+    """A seed's training and test digits; `choosing`: of those that settings are chosen on."""
+    rng = np.random.default_rng([seed, len(name), SHOTS.index(shots)])
+    torch.manual_seed(int(rng.integers(1 << 31)))
+    rest, test = put_aside(for_study(name, choosing), CLEAN + NOISY + AGAIN, seed)
+    train = few(rest, MOST[name] if shots == "all" else int(shots), rng)
+    streams = noisy_streams(test, np.random.default_rng([seed, len(name)]))
+    return Case(seed, STEPS_ALL if shots == "all" else STEPS, train, test, streams)
+
+
+def noisy_streams(test: Digits, rng: np.random.Generator) -> np.ndarray:
+    """Images (length, cells, side, side) of test digits in their order."""
     x = np.repeat(test.x[:, None], len(CELLS), 1)
     noisy = slice(CLEAN, CLEAN + NOISY)
     kinds = [(noise, level) for noise in NOISES.values() for level in LEVELS]
@@ -41,91 +62,80 @@ def streams(test: Digits, rng: np.random.Generator) -> np.ndarray:
     return x
 
 
-def blocks(predictions: np.ndarray, y: np.ndarray) -> list[list[int]]:
+def right_in_blocks(predictions: np.ndarray, y: np.ndarray) -> list[list[int]]:
     """Digits recognised, (cells, blocks), of predictions (length, cells)."""
     right = predictions == y[:, None]
     return right.reshape(-1, BLOCK, right.shape[1]).sum(1).T.tolist()
 
 
-def compare(name: str, shots: str, seed: int) -> dict[str, list[list[int]]]:
-    """Digits recognised by each model, (cells, blocks)."""
-    rng = np.random.default_rng([seed, len(name), SHOTS.index(shots)])
-    torch.manual_seed(int(rng.integers(1 << 31)))
-    rest, test = divided(name, seed)
-    train = few(rest, MOST[name] if shots == "all" else int(shots), rng)
-    x = streams(test, np.random.default_rng([seed, len(name)]))
-    flat = torch.from_numpy(x.reshape(*x.shape[:2], -1))
-    answers = {k: v.argmax(-1).numpy() for k, v in spiking(train, flat, shots, seed)}
-    answers |= {k: v if v.ndim == 2 else v.argmax(-1) for k, v in ordinary(train, x, flat, rng)}
-    return {model: blocks(predictions, test.y) for model, predictions in answers.items()}
-
-
 # ---- the hybrid network --------------------------------------------------------------------------------
 
 
-def spiking(train: Digits, x: torch.Tensor, shots: str, seed: int) -> Iterator[tuple[str, torch.Tensor]]:
-    """Output spikes (length, cells, 10) of the spiking networks."""
-    digits, y = tensors(train)
-    plain = Hybrid(seed, digits.shape[1])
-    fit(plain, digits, y, WEIGHTS_ALL if shots == "all" else WEIGHTS, RATE)
+def networks(case: Case) -> dict[str, Hybrid]:
+    """The spiking networks, trained alike: phase 1 is the same for all, phase 2 as many steps."""
+    x, y = tensors(case.train)
+    plain = Hybrid(case.seed, x.shape[1])
+    fit(plain, x, y, case.steps, RATE)
     weights = {name: each.clone() for name, each in plain.state_dict().items() if name.endswith("weight")}
-    for text, domain in DOMAINS.items():
-        hybrid = Hybrid(seed, digits.shape[1], domain=domain)
-        hybrid.load_state_dict(weights, strict=False)
-        settle(hybrid, digits, SETTLE)
-        fit(hybrid, digits, y, TUNING, TUNING_RATE)
-        yield f"hybrid, adapting{text}", stream_counts(hybrid, x)
-        if domain == 1:
-            frozen, adapted = with_a_batch(hybrid, x)
-            yield "hybrid, frozen", frozen
-            yield "hybrid, batch", adapted
-    fit(plain, digits, y, TUNING, TUNING_RATE)
-    yield "no astrocytes", torch.stack([counts(plain, cell) for cell in x.unbind(1)], 1).detach()
+    made = {"no astrocytes": plain}
+    for name, domain in (("hybrid", 1), ("coarse", COARSE)):
+        made[name] = Hybrid(case.seed, x.shape[1], domain=domain)
+        made[name].load_state_dict(weights, strict=False)
+        settle(made[name], x, SETTLE)
+    for network in made.values():
+        fit(network, x, y, TUNING, TUNING_RATE)
+    return made
 
 
 @torch.no_grad()
-def with_a_batch(model: Hybrid, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Output spikes (length, cells, 10), gains at rest; and with gains that the noisy digits of a cell set.
+def spiking(made: dict[str, Hybrid], x: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+    """Output spikes (length, cells, 10) for streams (length, cells, pixels), by model."""
+    yield "hybrid, adapting", stream_counts(made["hybrid"], x)
+    yield "hybrid, adapting, 8 astrocytes", stream_counts(made["coarse"], x)
+    yield "hybrid, gains frozen", torch.stack([counts(made["hybrid"], cell) for cell in x.unbind(1)], 1)
+    yield "hybrid, gains set by the batch", set_by_batch(made["hybrid"], x)
+    yield "no astrocytes", torch.stack([counts(made["no astrocytes"], cell) for cell in x.unbind(1)], 1)
 
-    What no chip can do: activity is averaged over all of a cell's noisy digits at once, gains follow until they
+
+@torch.no_grad()
+def set_by_batch(model: Hybrid, x: torch.Tensor) -> torch.Tensor:
+    """Output spikes (length, cells, 10), the noisy digits with gains that they set together.
+
+    What no chip can do: activity is averaged over all noisy digits of a cell at once, gains follow until they
     hardly change, and then the same digits are recognised. Clean digits are answered at rest.
     """
-    frozen, adapted = [], []
+    answers = []
     for cell in x.unbind(1):
-        current = model.expand(encoded(model, cell))
-        frozen.append(answered(model, current, model.hidden.log_gain))
-        noisy = current[:, CLEAN : CLEAN + NOISY]
-        gain = model.hidden.log_gain
+        before, current, after = model.expand(encoded(model, cell)).split([CLEAN, NOISY, AGAIN], 1)
+        rest = gain = model.hidden.log_gain
         for _ in range(BATCH_UPDATES):
-            activity = hidden_spikes(model, noisy, gain).mean((0, 1))
-            drive = model.hidden.pool.float() @ activity
+            drive = model.hidden.pool.float() @ hidden_spikes(model, current, gain).mean((0, 1))
             gain = (gain + BATCH_RATE * drive).clamp(model.hidden.low, model.hidden.high)
-        adapted.append(frozen[-1].clone())
-        adapted[-1][CLEAN : CLEAN + NOISY] = answered(model, noisy, gain)
-    return torch.stack(frozen, 1), torch.stack(adapted, 1)
+        parts = ((before, rest), (current, gain), (after, rest))
+        answers.append(torch.cat([answered(model, part, at) for part, at in parts]))
+    return torch.stack(answers, 1)
 
 
 # ---- the others ----------------------------------------------------------------------------------------
 
 
-def ordinary(
-    train: Digits, x: np.ndarray, flat: torch.Tensor, rng: np.random.Generator
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Scores (length, cells, 10), or classes (length, cells), of the other models."""
-    network = baselines.trained(train)
-    yield "ann", scores(network, flat)
-    yield "ann, running norm", baselines.normalised_running(network, train, flat).numpy()
-    parts = flat.split([CLEAN, NOISY, AGAIN])
-    yield "ann, batch norm", torch.cat([baselines.normalised(network, train, p) for p in parts]).numpy()
-    yield "ann, augmented", scores(baselines.trained(train, baselines.augmented(rng)), flat)
-    filtered = torch.from_numpy(baselines.smoothed(x).reshape(flat.shape))
-    smooth = Digits(baselines.smoothed(train.x), train.y)
-    yield "median, ann", scores(baselines.trained(smooth), filtered)
-    yield "1-nn", baselines.nearest(train, x)
-
-
 @torch.no_grad()
-def scores(network: baselines.Ann, x: torch.Tensor) -> np.ndarray:
-    """Scores (length, cells, 10)."""
-    return network(x).numpy()
+def ordinary(case: Case) -> Iterator[tuple[str, torch.Tensor]]:
+    """Scores (length, cells, 10) of the models that do not spike, and last the classes of 1-NN."""
+    train, x = case.train, case.pixels
+    network = baselines.trained(train)
+    yield "ANN", network(x)
+    yield "ANN, running normalisation", baselines.normalised_running(network, train, x)
+    parts = x.split([CLEAN, NOISY, AGAIN])
+    yield "ANN, batch normalisation", torch.cat([baselines.normalised(network, train, p) for p in parts])
+    rng = np.random.default_rng(case.seed)
+    yield "ANN, noise in training", baselines.trained(train, baselines.augmented(rng))(x)
+    filtered = torch.from_numpy(baselines.smoothed(case.streams).reshape(x.shape))
+    yield "median filter, ANN", baselines.trained(Digits(baselines.smoothed(train.x), train.y))(filtered)
+    yield "1-NN", torch.nn.functional.one_hot(torch.from_numpy(baselines.nearest(train, case.streams)))
 
+
+def predictions(case: Case, made: dict[str, Hybrid]) -> dict[str, np.ndarray]:
+    """Classes (length, cells) by model."""
+    models = [*spiking(made, case.pixels), *ordinary(case)]
+    return {name: scores.argmax(-1).numpy() for name, scores in models}

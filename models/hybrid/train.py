@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import SIDES, few, load, put_aside, tensors
+from data import SIDES, Digits, few, load, put_aside, tensors
 from model import DT, Hybrid
 from rich.progress import track
 from whole import Stream, counts, stream_counts
@@ -20,7 +20,7 @@ from whole import Stream, counts, stream_counts
 import astrodeploy
 
 TEST_DIGITS, MOST = 400, 400  # held back; trained on at most, a class
-BATCH = 128
+EPOCHS, BATCH = 25, 128
 STREAMS = 8
 RATE, TUNING_RATE = 2e-2, 5e-3
 SHARPNESS = 0.1  # of the softmax over spike counts
@@ -69,28 +69,35 @@ def options_given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("build/hybrid"))
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--data", choices=sorted(SIDES), default="digits")
     parser.add_argument("--domain", type=int, default=16, help="neurons an astrocyte watches")
     return parser.parse_args()
 
 
+def trained(seed: int, data: str = "digits", epochs: int = EPOCHS, domain: int = 16) -> tuple[Hybrid, Digits]:
+    """A network trained on most of a set's digits, and the digits held back."""
+    torch.manual_seed(seed)
+    rest, test = put_aside(load(data), TEST_DIGITS, seed)
+    x, y = tensors(few(rest, MOST, np.random.default_rng(seed)))
+    model = Hybrid(seed, x.shape[1], domain=domain)
+    batches = -(-len(x) // BATCH)
+    fit(model, x, y, epochs * batches, RATE, "weights     ")
+    settle(model, x, len(x) // STREAMS)
+    fit(model, x, y, max(1, epochs // 5) * batches, TUNING_RATE, "fine tuning ")
+    return model, test
+
+
 def main() -> None:
     """Train, report, and write the files."""
     options = options_given()
-    torch.manual_seed(options.seed)
     torch.set_num_threads(1)  # the layers are small: more threads only wait for each other
-    rest, test = put_aside(load(options.data), TEST_DIGITS, options.seed)
-    (x, y), (test_x, test_y) = tensors(few(rest, MOST, np.random.default_rng(options.seed))), tensors(test)
-    model = Hybrid(options.seed, x.shape[1], domain=options.domain)
-    batches = -(-len(x) // BATCH)
-    fit(model, x, y, options.epochs * batches, RATE, "weights     ")
-    settle(model, x, len(x) // STREAMS)
-    fit(model, x, y, max(1, options.epochs // 5) * batches, TUNING_RATE, "fine tuning")
+    model, test = trained(options.seed, options.data, options.epochs, options.domain)
+    test_x, test_y = tensors(test)
     print(f"test digits, gains at rest:  {accuracy(model, test_x, test_y):.1%} of {len(test_x)}")
     print(f"test digits, as one stream:  {stream_accuracy(model, test_x, test_y):.1%} of {len(test_x)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    astrodeploy.save(model, options.out / "model.pt", dt=DT, input_shape=(x.shape[1],))
+    astrodeploy.save(model, options.out / "model.pt", dt=DT, input_shape=test_x.shape[1:])
     np.savez_compressed(options.out / "test.npz", x=test_x.numpy(), y=test_y.numpy())
     print(f"wrote {options.out / 'model.pt'} and {options.out / 'test.npz'}")
 

@@ -50,7 +50,7 @@ def on_chip(case: Case, seed: int) -> Result:
     setting = case.setting
     patterns, cues, calibration = made(setting, case.flips[0], seed, case.cues, min(case.cues, 16))
     limits, x = stimulus(calibration, setting), stimulus(cues, setting)
-    program, compiled = _compiled(patterns, setting, limits)
+    program, told = compiled(patterns, setting, limits)
     frozen = ad.compile(
         Frozen(patterns, setting), target="loihi2", calibrate=limits, input_shape=(case.neurons,)
     )
@@ -63,8 +63,11 @@ def on_chip(case: Case, seed: int) -> Result:
         found = _retrieved(case, program, program.run(stimulus(others, setting)), patterns, others)
         retrieved.append(found | {"flips": flips})
     return {
-        **{"neurons": case.neurons, "patterns": case.patterns, "cues": case.cues, "steps": x.shape[1]},
-        **compiled,
+        "neurons": case.neurons,
+        "patterns": case.patterns,
+        "cues": case.cues,
+        "steps": x.shape[1],
+        **told,
         "retrieved": retrieved,
         "frozen": _scores(_sent(frozen, plain, setting), targets),
         "costs": {"gated": _costs(program, trace), "frozen": _costs(frozen, plain)},
@@ -72,7 +75,7 @@ def on_chip(case: Case, seed: int) -> Result:
     }
 
 
-def _compiled(patterns: np.ndarray, setting: Setting, limits: np.ndarray) -> tuple[ad.Program, Result]:
+def compiled(patterns: np.ndarray, setting: Setting, limits: np.ndarray) -> tuple[ad.Program, Result]:
     """The Program of the checkpoint; what compiling took, and whether NIR gives the same Program."""
     with tempfile.TemporaryDirectory() as folder:
         model, exported = Path(folder) / "model.pt", Path(folder) / "model.nir"

@@ -4,7 +4,8 @@ Everything runs on many realisations at once: patterns (realisations, K, N) and 
 of -1 and 1; what is retrieved has the shape of the cues. Equation numbers are those of arXiv 2604.25481.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from model import Setting
@@ -15,24 +16,36 @@ BETA = 1.0  # of the softmax memory
 
 
 def euler(
-    patterns: np.ndarray, cues: np.ndarray, setting: Setting, dt: float = FINE, gated: bool = True
+    patterns: np.ndarray,
+    cues: np.ndarray,
+    setting: Setting | Sequence[Setting],
+    dt: float = FINE,
+    gated: bool = True,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """States x (4) and z, with p = softmax(z) (6), before the first step and after each; `gated`: else p = 1/K.
 
-    The two arrays are changed in place.
+    setting: one for all cues, or one for each; the first says how long. The two arrays are changed in place.
     """
     number, neurons = patterns.shape[1:]
+    settings = [setting] if isinstance(setting, Setting) else setting
+    names = ("sigma", "tau_x", "tau_p", "temperature")
+    sigma, tau_x, tau_p, temperature = (_for_cues([getattr(s, name) for s in settings]) for name in names)
     back = patterns.swapaxes(1, 2).copy()
     x = np.array(cues, patterns.dtype)
     z = np.zeros((*cues.shape[:2], number), patterns.dtype)
     yield x, z
-    for _ in range(round(setting.duration / dt)):
-        m = np.tanh(setting.sigma * x) @ back
+    for _ in range(round(settings[0].duration / dt)):
+        m = np.tanh(sigma * x) @ back
         recalled = (number / neurons) * ((softmax(z) if gated else 1 / number) * m) @ patterns
-        x += (dt / setting.tau_x) * (recalled - x)
+        x += (dt / tau_x) * (recalled - x)
         if gated:
-            z += (dt / setting.tau_p) * (m * m / (2 * neurons) - setting.temperature * z)
+            z += (dt / tau_p) * (m * m / (2 * neurons) - temperature * z)
         yield x, z
+
+
+def _for_cues(values: list[float]) -> Any:
+    """A number, or one for each cue as (cues, 1)."""
+    return values[0] if len(values) == 1 else np.array(values)[:, None]
 
 
 def delayed(patterns: np.ndarray, cues: np.ndarray, setting: Setting) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
-"""The associative memory, measured: retrieval in float by the paper's protocol, its laws, and what the chip makes of it."""
+"""The memory measured: retrieval in float by the paper's protocol, its laws, and what the chip makes of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,33 +13,34 @@ from tables import present
 __all__ = ["measure", "present"]
 
 Result = dict[str, Any]
-GATED = ("gated", "frozen")  # memories in which sigma, tau_x, tau_p and T play a part
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is measured.
 
-    realisations   sets of patterns, each with one cue of every number of flips
-    setting, flips the protocol of the paper's figures 1 to 3
-    sigmas, scans  settings beside it
-    temperatures   at which the laws are tried
-    steps          (dt, period) of the chip's clock beside the paper's Euler
+    realisations    sets of patterns, each with one cue of every number of flips
+    setting, flips  the protocol of the paper's figures 1 to 3
+    changes         settings beside it: field, values
+    frozen_sigmas   sigmas of the memory with frozen gains
+    temperatures    at which the laws are tried
+    clocks          (dt, period) of the chip's clock beside the paper's Euler
     grid_neurons, grid_patterns, grid_flips   figure 4
-    cases          sizes that go to the chip
+    cases           sizes that go to the chip
     """
 
     realisations: int = 50
-    setting: Setting = Setting()
+    setting: Setting = field(default_factory=Setting)
     flips: int = 6
-    sigmas: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0)
-    scans: tuple[tuple[str, tuple[float, ...]], ...] = (
-        ("tau_p", (0.1, 10.0, 100.0)),
-        ("tau_x", (0.01, 0.1, 100.0)),
-        ("temperature", (1.0, 10.0, 100.0)),
+    changes: tuple[tuple[str, tuple[float, ...]], ...] = (
+        ("sigma", (0.5, 2.0, 5.0)),
+        ("tau_p", (0.01, 0.1, 10.0, 100.0)),
+        ("tau_x", (0.01, 0.1, 10.0, 100.0)),
+        ("temperature", (0.1, 1.0, 10.0, 100.0)),
     )
-    temperatures: tuple[float, ...] = (0.01, 1.0)
-    steps: tuple[tuple[float, int], ...] = ((2.0**-7, 16), (2.0**-5, 4), (2.0**-5, 8), (2.0**-4, 8))
+    frozen_sigmas: tuple[float, ...] = (0.5, 2.0, 5.0)
+    temperatures: tuple[float, ...] = (0.01, 10.0)
+    clocks: tuple[tuple[float, int], ...] = ((2.0**-7, 16), (2.0**-5, 4), (2.0**-5, 8), (2.0**-4, 8))
     grid_neurons: int = 20
     grid_patterns: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 200)
     grid_flips: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
@@ -49,9 +50,10 @@ class Plan:
     )
 
 
-def measure(seed: int, plan: Plan = Plan()) -> Result:
+def measure(seed: int, plan: Plan | None = None) -> Result:
     """Everything of one seed."""
     torch.set_num_threads(1)
+    plan = Plan() if plan is None else plan
     rng = np.random.default_rng((seed, 0))
     return {
         "seed": seed,
@@ -59,24 +61,13 @@ def measure(seed: int, plan: Plan = Plan()) -> Result:
             "realisations": plan.realisations,
             "protocol": [plan.setting.neurons, plan.setting.patterns, plan.flips],
             "grid_neurons": plan.grid_neurons,
+            "grid_patterns": list(plan.grid_patterns),
             "grid_flips": list(plan.grid_flips),
         },
         "protocol": _protocol(plan, rng),
-        "grid": {str(number): _cell(plan, number, rng) for number in plan.grid_patterns},
+        "grid": [_cell(plan, number, rng) for number in plan.grid_patterns],
         "chip": [on_chip(case, seed) for case in plan.cases],
     }
-
-
-def _drawn(plan: Plan, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Patterns (realisations, K, N) and a cue of the first of each (realisations, 1, N)."""
-    shape = plan.setting.patterns, plan.setting.neurons
-    patterns = random_patterns(rng, plan.realisations, *shape)
-    return patterns.astype(np.float64), corrupted(rng, patterns[:, :1], plan.flips).astype(np.float64)
-
-
-def _scores(retrieved: np.ndarray, patterns: np.ndarray) -> list[float]:
-    wrong = errors(retrieved, patterns[:, :1])
-    return [float(wrong.mean()), float((wrong == 0).mean())]
 
 
 # ---- one load and corruption ---------------------------------------------------------------------------
@@ -84,33 +75,42 @@ def _scores(retrieved: np.ndarray, patterns: np.ndarray) -> list[float]:
 
 def _protocol(plan: Plan, rng: np.random.Generator) -> Result:
     """All memories on the same cues; the gated one at other settings, and on the chip's clock; its laws."""
-    patterns, cues = _drawn(plan, rng)
+    shape = plan.setting.patterns, plan.setting.neurons
+    drawn = random_patterns(rng, plan.realisations, *shape)
+    patterns = drawn.astype(np.float64)
+    cues = corrupted(rng, drawn[:, :1], plan.flips).astype(np.float64)
+    usual = plan.setting
 
     def scored(name: str, setting: Setting) -> list[float]:
         return _scores(MEMORIES[name](patterns, cues, setting, rng), patterns)
 
-    usual = plan.setting
     return {
         "memories": {name: scored(name, usual) for name in MEMORIES},
-        "sigma": {
-            f"{value:g}": {name: scored(name, replace(usual, sigma=value)) for name in GATED}
-            for value in plan.sigmas
-        },
-        "scans": {
-            name: {f"{value:g}": scored("gated", replace(usual, **{name: value})) for value in values}
-            for name, values in plan.scans
-        },
-        "steps": {
-            f"1/{1 / dt:g}, {period}": _scores(
-                delayed(patterns, cues, replace(usual, dt=dt, period=period))[0], patterns
-            )
-            for dt, period in plan.steps
-        },
-        "laws": {
-            f"{value:g}": _laws(patterns, cues, replace(usual, temperature=value))
-            for value in plan.temperatures
-        },
+        "changes": _changed(plan, patterns, cues),
+        "frozen": [[sigma, scored("frozen", replace(usual, sigma=sigma))] for sigma in plan.frozen_sigmas],
+        "clocks": [
+            [
+                [dt, period],
+                _scores(delayed(patterns, cues, replace(usual, dt=dt, period=period))[0], patterns),
+            ]
+            for dt, period in plan.clocks
+        ],
+        "laws": [[t, _laws(patterns, cues, replace(usual, temperature=t))] for t in plan.temperatures],
     }
+
+
+def _scores(retrieved: np.ndarray, patterns: np.ndarray) -> list[float]:
+    """Mean number of wrong bits, and share of cues without any."""
+    wrong = errors(retrieved, patterns[:, :1])
+    return [float(wrong.mean()), float((wrong == 0).mean())]
+
+
+def _changed(plan: Plan, patterns: np.ndarray, cues: np.ndarray) -> list[Any]:
+    """The gated memory at every other setting, all at once: (field, value, scores)."""
+    changes = [(name, value) for name, values in plan.changes for value in values]
+    settings = [replace(plan.setting, **{name: value}) for name, value in changes]
+    *_, (x, _) = euler(patterns, np.repeat(cues, len(settings), axis=1), settings)
+    return [[name, value, _scores(x[:, i : i + 1], patterns)] for i, (name, value) in enumerate(changes)]
 
 
 def _laws(patterns: np.ndarray, cues: np.ndarray, setting: Setting) -> Result:

@@ -36,7 +36,9 @@ def ablation(seed: int, data: tuple[torch.Tensor, ...], epochs: int = EPOCHS) ->
     the one that ends best on validation digits.
     """
     train_x, test_x, train_y, test_y = data
-    parts = train_test_split(train_x, train_y, test_size=VALIDATION, random_state=seed, stratify=train_y.numpy())
+    parts = train_test_split(
+        train_x, train_y, test_size=VALIDATION, random_state=seed, stratify=train_y.numpy()
+    )
     shown, held_back, labels, held_back_labels = parts
     found: dict[str, list[tuple[list[float], float]]] = defaultdict(list)
     for lanes in _lanes():

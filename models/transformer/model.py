@@ -44,7 +44,7 @@ class Settings:
     places: bool = False
     scale: float = HIDDEN
     causal: bool = False
-    rate: float = 1e-2
+    rate: float = 3e-2
 
     @property
     def structure(self) -> tuple[str, str, bool]:
@@ -121,7 +121,11 @@ class Parallel(torch.nn.Module):
         if self.attention == "softmax":
             return torch.softmax(q @ k.mT / HIDDEN**0.5, -1) @ v
         k, q = phi(k), phi(q)
-        left, alpha, scale = k + self.astrocytic().unsqueeze(1), self.alpha.unsqueeze(1), self.scale.unsqueeze(1)
+        left, alpha, scale = (
+            k + self.astrocytic().unsqueeze(1),
+            self.alpha.unsqueeze(1),
+            self.scale.unsqueeze(1),
+        )
         if self.causal:
             hebbian = self._bounded((left.unsqueeze(-1) * v.unsqueeze(-2)).cumsum(-3), scale.unsqueeze(1))
             read, s = (q.unsqueeze(-2) @ hebbian).squeeze(-2), k.cumsum(-2)
@@ -144,7 +148,9 @@ class Tail(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mean = Astrocyte(1)  # apart: ±1 in place of 1 - 1/d and -1/d, of which 8 bits lose a part of the mean
+        self.mean = Astrocyte(
+            1
+        )  # apart: ±1 in place of 1 - 1/d and -1/d, of which 8 bits lose a part of the mean
         self.square = Astrocyte(WIDTH)
         self.deviation = Astrocyte(1, offset=EPSILON, output="power", exponent=-0.5)
         self.norm = Astrocyte(WIDTH)
@@ -234,7 +240,9 @@ def deployed(trained: Parallel, lane: int = 0) -> Astromorphic | Plain:
     """The network of a lane, to be run step by step; W_astro is a number from here on."""
     settings = trained.lanes[lane]
     if settings.attention == "softmax":
-        raise ValueError("softmax attention reads every token at once: it has no form of one step after the other")
+        raise ValueError(
+            "softmax attention reads every token at once: it has no form of one step after the other"
+        )
     made: Any = Plain() if settings.attention == "none" else Astromorphic(settings)
     weights = {name: parameter[lane] for name, parameter in trained.named_parameters()}
     made.embed.weight.copy_(torch.cat([weights["embed"], weights["place"] * float(settings.places)]).T)

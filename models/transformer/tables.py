@@ -25,7 +25,13 @@ def about_ablation(arms: Mapping[str, Results], protocol: tuple[int, int, tuple[
     for name in (each for each in arms if not each.endswith(POSITIONS)):
         measured = [f(arms[name + where]) for where in ("", POSITIONS) for f in (_tests, _epochs)]
         rows.append((name, *CLAIMED.get(name, ("-", "-")), *measured))
-    head = ("attention", "claimed: IMDB, CIFAR-10, %", "claimed: epochs to 85 %", "digits, %", "epochs to 90 %")
+    head = (
+        "attention",
+        "claimed: IMDB, CIFAR-10, %",
+        "claimed: epochs to 85 %",
+        "digits, %",
+        "epochs to 90 %",
+    )
     told = (
         f"Ablation, {epochs} epochs, the best of {len(rates)} rates by {validation} validation digits; in brackets how "
         "many seeds get to 90 % of them at all. Left without, right with learned positions in the input."
@@ -56,7 +62,13 @@ def about_chip(networks: Mapping[str, Results]) -> str:
                 f"{100 * np.mean([each['changed'] for each in runs]):.2f}",
             )
         )
-    head = ("network", "float, %", "chip, %", "difference, points (smallest to largest)", "answers changed, %")
+    head = (
+        "network",
+        "float, %",
+        "chip, %",
+        "difference, points (smallest to largest)",
+        "answers changed, %",
+    )
     told = f"On loihi2 against the float network, {networks['astromorphic'][0]['digits']} test digits a seed:"
     return f"{told}\n\n" + _markdown(head, rows)
 
@@ -69,7 +81,13 @@ def about_functions(results: Results) -> str:
         worst = [max(each["functions"][exponent][span] for each in results) for span in ("to 64", "to 1000")]
         rows.append((name, *(f"{each:.2%}" for each in worst)))
     errors = [each["networks"]["astromorphic"]["errors"] for each in results]
-    layers = {"key": "phi(k)", "calcium": "g phi(q)", "reciprocal": "1/C", "hebbian": "H phi(q)", "tokens": "L"}
+    layers = {
+        "key": "phi(k)",
+        "calcium": "g phi(q)",
+        "reciprocal": "1/C",
+        "hebbian": "H phi(q)",
+        "tokens": "L",
+    }
     inside = ", ".join(f"{text} {np.mean([e[name] for e in errors]):.1%}" for name, text in layers.items())
     head = ("function", "largest relative error, 1 to 64", "1 to 1000")
     return (
@@ -97,7 +115,16 @@ def about_costs(networks: Mapping[str, Results], digits: int) -> str:
                 f"{np.mean([each['paper_share'] for each in runs]):.1%}",
             )
         )
-    head = ("network", "compartments", "steps", "operations", "energy in all", "latency", "astrocyte kind", "paper's")
+    head = (
+        "network",
+        "compartments",
+        "steps",
+        "operations",
+        "energy in all",
+        "latency",
+        "astrocyte kind",
+        "paper's",
+    )
     told = (
         f"A digit on loihi2, from {digits} test digits; typical (low to high). The shares are of the operations' energy: "
         "of all that is of the node kind astrocyte, and of what the paper calls so (W_astro, g, P)."

@@ -20,7 +20,7 @@ import astrodeploy
 
 TEST_DIGITS, CALIBRATION = 400, 128
 EPOCHS, BATCH = 50, 32
-DECAY, CLIP = 0.01, 1.0  # of weights, and the largest norm of a gradient
+DECAY, CLIP = 0.1, 1.0  # of weights, and the largest norm of a gradient
 SILENT = 16  # steps after the last token, at least as many as the program is deep
 Watch = Callable[[Parallel], None]
 

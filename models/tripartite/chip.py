@@ -37,7 +37,8 @@ class Compartment(torch.nn.Module):
 
     def forward(self, spikes: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
         """One step of the compartment."""
-        return self.astrocyte(self.pool(spikes), state)
+        message, state = self.astrocyte(self.pool(spikes), state)
+        return message, state
 
 
 def spikes_of(arrived: np.ndarray) -> np.ndarray:
@@ -81,8 +82,9 @@ def on_chip(unit: SlowUnit, test: Recording, calibration: np.ndarray) -> dict[st
 def calcium_of(program: ad.Program, trace: ad.Trace, unit: SlowUnit) -> np.ndarray:
     """Calcium that the chip's messages mean, (windows, models), uM."""
     population = program.network["astrocyte"]
-    sent = trace.spikes["astrocyte"][:, WINDOW - 1 + population.depth :: WINDOW, 0].T
-    return unit.scale * np.asarray(sent) / population.node.units["message"]
+    units: dict[str, float] = getattr(population.node, "units", {})
+    sent = np.asarray(trace.spikes["astrocyte"][:, WINDOW - 1 + population.depth :: WINDOW, 0].T)
+    return np.asarray(unit.scale * sent / units["message"])
 
 
 def _compiled(unit: SlowUnit, calibration: np.ndarray) -> tuple[ad.Program, bool]:

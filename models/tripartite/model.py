@@ -143,7 +143,12 @@ class Recording:
 
     def mean(self, seconds: float) -> np.ndarray:
         """Mean calcium of each model over the last seconds."""
-        return self.calcium[-round(seconds / window_seconds()) :].mean(0)
+        return np.asarray(self.calcium[-round(seconds / window_seconds()) :].mean(0))
+
+    def models(self, first: int, number: int) -> "Recording":
+        """Some of the models."""
+        chosen = slice(first, first + number)
+        return Recording(self.calcium[:, chosen], self.arrived[:, chosen])
 
 
 def window_seconds() -> float:
@@ -164,7 +169,7 @@ def simulate(
     variants         of each model, names of VARIANTS
     astrocyte_step   ms; the trains and which spikes release are the same whatever it is
     """
-    arrived, calcium = [], []
+    arrived = []
     drawn_by_brian2 = np.random.get_state()
     generator = np.random.default_rng(seed)
     with runtime() as b:
@@ -184,7 +189,9 @@ def simulate(
     return Recording(calcium[1:], np.concatenate(arrived))
 
 
-def presynaptic(rates: np.ndarray, steps: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def presynaptic(
+    rates: np.ndarray, steps: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Spikes of all trains of a neuron together, (steps, models), and the luckiest one's draw.
 
     The least of n draws from 0..1 is 1 - (1 - U)**(1/n), from one draw U.

@@ -23,6 +23,7 @@ FUNCTIONS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "sigmoid": lambda a, exponent: 1 / (1 + np.exp(-a)),
     "tanh": lambda a, exponent: np.tanh(a),
 }
+OUTPUTS = tuple(FUNCTIONS)
 HOMOGENEOUS = ("identity", "log2", "power")  # a factor of the state is one of the scale, or needs no name
 
 
@@ -53,6 +54,12 @@ class SlowUnit:
         return -self.period * STEP / 1000 / float(np.log1p(-self.decay))
 
 
+def staircases(seed: int, holds: int, models: int) -> np.ndarray:
+    """Rates (holds, models) of 1 to 50 Hz, drawn evenly on the log axis."""
+    generator = np.random.default_rng([seed, 1])
+    return np.exp(generator.uniform(np.log(1), np.log(50), (holds, models)))
+
+
 def unit(seconds: float, gain: float, rest: float, output: str, exponent: float, scale: float) -> SlowUnit:
     """The compartment whose state settles at gain * rate + rest, for the rate of a train in Hz."""
     decay = -float(np.expm1(-window_seconds() / seconds))
@@ -78,7 +85,11 @@ def fit(recording: Recording, output: str, settling: int, exponent: float | None
 
     start = {"exp2": 0.01, "sigmoid": 0.1, "tanh": 0.1}.get(output, 1.0)
     guess = np.array([np.log(10.0), 1.0, np.log(start), 0.5])
-    least = -20.0 if output == "sigmoid" else 0.0  # at rest; powers and logarithms need a state that is positive
+    least = (
+        -20.0 if output == "sigmoid" else 0.0
+    )  # at rest; powers and logarithms need a state that is positive
     low, high = np.array([np.log(0.5), least, -9.0, 0.02]), np.array([np.log(200.0), 60.0, 3.0, 2.0])
-    found = least_squares(lambda v: candidate(v)[1].ravel(), guess, bounds=(low, high), x_scale=(1, 1, 1, 0.2))
+    found = least_squares(
+        lambda v: candidate(v)[1].ravel(), guess, bounds=(low, high), x_scale=(1, 1, 1, 0.2)
+    )
     return candidate(found.x)[0]

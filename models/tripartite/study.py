@@ -8,7 +8,7 @@ import torch
 from chip import on_chip
 from matplotlib.figure import Figure
 from model import ASTROCYTE_STEP, VARIANTS, Recording, simulate, window_seconds
-from reduced import SlowUnit, fit
+from reduced import SlowUnit, fit, staircases
 from tables import picture, tables
 
 RATES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)  # Hz
@@ -27,36 +27,30 @@ def measure(seed: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     rates, variants = models_of(seed)
     recording = simulate(rates, variants, seed, WINDOWS)
-    steady = {name: part(recording, k * len(RATES), len(RATES)) for k, name in enumerate(VARIANTS)}
+    steady = {name: recording.models(k * len(RATES), len(RATES)) for k, name in enumerate(VARIANTS)}
     return {
         "seed": seed,
+        "rates": list(RATES),
         "curves": {name: _curve(each) for name, each in steady.items()},
         "halved": _halved(recording, rates, variants, seed),
         "units": {name: _units(recording, steady[name], name) for name in REDUCED},
-        "chip": _chip(recording),
+        "chip": _chip(recording, steady["DSE"].arrived[:, -1]),
     }
 
 
 def models_of(seed: int) -> tuple[np.ndarray, list[str]]:
     """The rates (holds, models) and variants: constant rates of each variant, then staircases of some."""
-    generator = np.random.default_rng([seed, 1])
-    stairs = np.exp(generator.uniform(np.log(1), np.log(50), (HOLDS, 2 * STAIRCASES)))
+    stairs = staircases(seed, HOLDS, 2 * STAIRCASES)
     constant = np.tile(np.array(RATES, float), (HOLDS, len(VARIANTS)))
     rates = np.concatenate([constant] + [stairs] * len(REDUCED), 1)
     variants = list(np.repeat(list(VARIANTS), len(RATES))) + list(np.repeat(REDUCED, 2 * STAIRCASES))
     return rates, [str(each) for each in variants]
 
 
-def part(recording: Recording, first: int, models: int) -> Recording:
-    """Some of the models of a recording."""
-    chosen = slice(first, first + models)
-    return Recording(recording.calcium[:, chosen], recording.arrived[:, chosen])
-
-
-def staircases(recording: Recording, variant: str) -> tuple[Recording, Recording]:
+def stairs_of(recording: Recording, variant: str) -> tuple[Recording, Recording]:
     """A variant's staircases: those to fit to, and those to test on."""
     first = len(VARIANTS) * len(RATES) + 2 * STAIRCASES * REDUCED.index(variant)
-    return part(recording, first, STAIRCASES), part(recording, first + STAIRCASES, STAIRCASES)
+    return recording.models(first, STAIRCASES), recording.models(first + STAIRCASES, STAIRCASES)
 
 
 # ---- the full model --------------------------------------------------------------------------------------
@@ -81,7 +75,11 @@ def _curve(recording: Recording) -> dict[str, Any]:
 def _exponents(curve: np.ndarray) -> dict[str, list[float]]:
     """Slope and R2 of log calcium against log rate, for several ways to choose rates from 1 to 50 Hz."""
     log_rates, log_calcium = np.log(RATES[1:]), np.log(curve[1:])
-    ways = {"round rates": ROUND, "evenly on the log axis": np.geomspace(1, 50, 24), "every 1 Hz": range(1, 51)}
+    ways = {
+        "round rates": ROUND,
+        "evenly on the log axis": np.geomspace(1, 50, 24),
+        "every 1 Hz": range(1, 51),
+    }
     found = {}
     for name, way in ways.items():
         at = np.log(np.array(way))
@@ -111,7 +109,7 @@ def _halved(recording: Recording, rates: np.ndarray, variants: list[str], seed: 
 
 def _units(recording: Recording, steady: Recording, variant: str) -> dict[str, Any]:
     """The compartment with each output function, and what the figure shows of it."""
-    fitted, test = staircases(recording, variant)
+    fitted, test = stairs_of(recording, variant)
     found = {name: _reduced(name, fitted, test, steady) for name in OUTPUTS}
     unit = SlowUnit(**found["power"]["unit"])
     shown = {"full": test.calcium[:, 0], "power": unit.calcium(test.arrived)[:, 0]}
@@ -145,12 +143,11 @@ def moving_mean(x: np.ndarray, windows: int) -> np.ndarray:
     return np.asarray(sums[windows:] - sums[:-windows]) / windows
 
 
-def _chip(recording: Recording) -> dict[str, Any]:
-    """Compartments of DSE on the chip; calibrated with the spikes that they were fitted to."""
-    fitted, test = staircases(recording, "DSE")
-    return {
-        name: on_chip(fit(fitted, name, WINDOWS), part(test, 0, 2), fitted.arrived[:, :4]) for name in ON_CHIP
-    }
+def _chip(recording: Recording, highest: np.ndarray) -> dict[str, Any]:
+    """Compartments of DSE on the chip, calibrated with spikes that they were fitted to, and with the highest rate."""
+    fitted, test = stairs_of(recording, "DSE")
+    calibration = np.column_stack([fitted.arrived[:, :3], highest])
+    return {name: on_chip(fit(fitted, name, WINDOWS), test.models(0, 2), calibration) for name in ON_CHIP}
 
 
 def present(results: list[dict[str, Any]]) -> tuple[str, Figure]:

@@ -1,6 +1,6 @@
 """The study's tables, in Markdown, and its figure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ def tables(results: list[Result]) -> str:
         _exponents(results),
         _about_curves(results),
         "![Calcium against the rate and over time](figure.svg)",
-        "**The reduced compartment**, fitted to staircases of rates. Errors are in % of the range that mean calcium has "
-        "between 1 and 50 Hz: at constant rates; on other staircases; and there after averaging both over 12.8 s.",
+        "**The reduced compartment**, fitted to staircases of rates. Errors are in % of the range that mean calcium "
+        "has between 1 and 50 Hz: at constant rates; on other staircases; and there after averaging both over 12.8 s.",
         *(_units(results, variant) for variant in results[0]["units"]),
         "The fitted numbers of output *power*, with DSE (`decay`, `drive`, `offset` a window):",
         _numbers(results),
@@ -55,15 +55,16 @@ def _about_curves(results: list[Result]) -> str:
     drift = max(curve["drift"] for each in results for curve in each["curves"].values())
     halved = max(100 * value for each in results for value in each["halved"].values())
     spread = max(
-        float(np.std([each["curves"][name]["mean"] for each in results], 0).max()) for name in ("no feedback", "DSE")
+        float(np.std([each["curves"][name]["mean"] for each in results], 0).max())
+        for name in ("no feedback", "DSE")
     )
     return (
         f"With eSP calcium jumps between {' or '.join(where)}, from {_spread([j[2] for j in jumps])} to "
         f"{_spread([j[3] for j in jumps])} uM. With DSE alone calcium oscillates: at 50 Hz with a period of "
-        f"{_spread(periods, 1)} s and a standard deviation over time of {_spread(swings)} uM. From the first half of the "
-        f"last 100 s to the second a mean drifts by at most {drift:.3f} uM; over seeds, without eSP, its standard "
-        f"deviation is at most {spread:.3f} uM. Half the astrocyte's step, 5 ms, with the same spikes changes calcium by "
-        f"at most {halved:.2f} % of its range at any time in 51 s."
+        f"{_spread(periods, 1)} s and a standard deviation over time of {_spread(swings)} uM. From the first half of "
+        f"the last 100 s to the second a mean drifts by at most {drift:.3f} uM; over seeds, without eSP, its "
+        f"standard deviation is at most {spread:.3f} uM. Half the astrocyte's step, 5 ms, with the same spikes "
+        f"changes calcium by at most {halved:.2f} % of its range at any time in 51 s."
     )
 
 
@@ -72,13 +73,19 @@ def _units(results: list[Result], variant: str) -> str:
     for name in results[0]["units"][variant]["outputs"]:
         found = [each["units"][variant]["outputs"][name] for each in results]
         errors = [
-            f"{_spread([each['rms'][what] for each in found], 1)}, {np.mean([each['most'][what] for each in found]):.0f}"
+            f"{_spread([e['rms'][what] for e in found], 1)}, {np.mean([e['most'][what] for e in found]):.0f}"
             for what in ("steady", "trace", "slow")
         ]
         powers = [each["unit"]["exponent"] for each in found]
         power = _spread(powers) if name == "power" else "-"
         rows.append((name, *errors, _spread([each["seconds"] for each in found], 1), power))
-    head = ("at constant rates: rms, most", "over time: rms, most", "averaged: rms, most", "time constant, s", "exponent")
+    head = (
+        "at constant rates: rms, most",
+        "over time: rms, most",
+        "averaged: rms, most",
+        "time constant, s",
+        "exponent",
+    )
     return f"{variant}:\n\n" + _markdown(("output", *head), rows)
 
 
@@ -111,8 +118,9 @@ def _chip(results: list[Result]) -> str:
             )
         )
     head = ("output", "chip against float, rms of the range", "differing values", "from NIR", "cores")
-    costs = ("operations, nJ", "energy, uJ", "chip time, us")
-    return _markdown((*head, *costs), rows) + "\n\nCosts are those of a second of the model's time, typical (low to high)."
+    priced = ("operations, nJ", "energy, uJ", "chip time, us")
+    told = "Costs are those of a second of the model's time, typical (low to high)."
+    return f"{_markdown((*head, *priced), rows)}\n\n{told}"
 
 
 def _engineering(found: list[Result], key: str) -> str:
@@ -135,17 +143,16 @@ def _markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def picture(results: list[Result]) -> Figure:
     """Calcium against the rate; the compartment beside it; both over time, of the first seed."""
-    from study import RATES
-
+    rates = results[0]["rates"][1:]
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     (curves, reduced), (first, second) = figure.subplots(2, 2)
     for name in results[0]["curves"]:
         means = np.array([each["curves"][name]["mean"] for each in results])[:, 1:]
-        _band(curves, RATES[1:], means, label=name)
+        _band(curves, rates, means, label=name)
     slope = np.array([1.0, 50.0])
     curves.plot(slope, 0.11 * slope**0.25, "k:", label="rate^0.25")
     curves.set(title="Full model: mean calcium of the last 100 s", xscale="log", yscale="log")
-    _against(reduced, results, lambda name: np.array([each["curves"][name]["mean"] for each in results])[:, 1:])
+    _against(reduced, results, rates)
     for axes, variant in ((first, "DSE"), (second, "no feedback")):
         for name, style in (("full", {"lw": 0.8}), ("power", {"lw": 1.6})):
             y = results[0]["units"][variant]["shown"][name]
@@ -159,13 +166,12 @@ def picture(results: list[Result]) -> Figure:
     return figure
 
 
-def _against(axes: Axes, results: list[Result], full: Callable[[str], np.ndarray]) -> None:
-    from study import RATES
-
-    _band(axes, RATES[1:], full("DSE"), label="full model, DSE", color="k")
+def _against(axes: Axes, results: list[Result], rates: Sequence[float]) -> None:
+    full = np.array([each["curves"]["DSE"]["mean"] for each in results])[:, 1:]
+    _band(axes, rates, full, label="full model, DSE", color="k")
     for output in ("power", "power 1/4", "tanh"):
         found = [each["units"]["DSE"]["outputs"][output]["at rates"] for each in results]
-        _band(axes, RATES[1:], np.array(found), label=f"reduced, {output}")
+        _band(axes, rates, np.array(found), label=f"reduced, {output}")
     axes.set(title="Reduced compartment at constant rates", xscale="log")
 
 

@@ -1,0 +1,83 @@
+"""What the compiled network does: bits, accuracy on the chip, and what an inference costs."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from model import DT, Hybrid
+
+import astrodeploy as ad
+
+CARRY = ("astrocytes",)
+FEW = {"fast": 20, "lava": 3, "brian2": 3}  # digits that an engine is held against the oracle or the float network on
+
+
+def compiled(model: Hybrid) -> tuple[ad.Program, ad.Program, bool]:
+    """The Program for loihi2, the same without astrocytes, and whether .pt and .nir give the same bytes."""
+    with TemporaryDirectory() as name:
+        folder, shape = Path(name), (model.expand.in_features,)
+        ad.save(model, folder / "model.pt", dt=DT, input_shape=shape)
+        ad.export(folder / "model.pt", folder / "model.nir")
+        program = ad.compile(folder / "model.pt")
+        program.save(folder / "pt.astro")
+        ad.compile(folder / "model.nir").save(folder / "nir.astro")
+        contents = [
+            {file.name: file.read_bytes() for file in (folder / f"{source}.astro").iterdir()}
+            for source in ("pt", "nir")
+        ]
+        frozen = ad.compile(folder / "model.pt", freeze_astrocytes=True)
+    return program, frozen, contents[0] == contents[1]
+
+
+def on_chip(program: ad.Program, streams: np.ndarray) -> np.ndarray:
+    """Classes (length, cells) that the chip's integers give for streams (length, cells, ...), one run each."""
+    x = streams.reshape(*streams.shape[:2], -1)
+    return np.stack([program.run(x[:, cell], carry=CARRY).predictions for cell in range(x.shape[1])], 1)
+
+
+def bits(program: ad.Program, x: np.ndarray) -> dict[str, Any]:
+    """Engines held against each other on digits (length, pixels) as one stream."""
+    found: dict[str, Any] = {}
+    for engine, digits in FEW.items():
+        engines = ("fast", engine) if engine == "brian2" else ("oracle", engine)
+        verification = ad.verify(program, x[:digits], engines=engines, carry=CARRY)
+        compared = verification.brian2 if engine == "brian2" else (*verification.comparisons, None)[0]
+        found[engine] = compared and {
+            "digits": digits,
+            "spikes": compared.spikes,
+            "states": compared.states,
+            "differing": compared.differing,
+            "excused": compared.excused,
+        }
+    return found
+
+
+def cost(program: ad.Program, x: np.ndarray, carry: tuple[str, ...]) -> dict[str, Any]:
+    """Energy (J), latency (s), astrocytes' share of the operations and cores, a digit of x (length, pixels)."""
+    estimate = ad.estimate(program, program.run(x, carry=carry))
+    energy, latency = estimate.energy_joules, estimate.latency_seconds
+    return {
+        "energy": [energy.low, energy.typical, energy.high],
+        "operations": sum(each.typical for each in estimate.operations.values()),
+        "latency": [latency.low, latency.typical, latency.high],
+        "astrocytes": estimate.astrocyte_share,
+        "cores": estimate.cores,
+    }
+
+
+def measured(model: Hybrid, streams: np.ndarray, noisy: int) -> tuple[dict[str, Any], np.ndarray]:
+    """All of it, and the chip's classes (length, cells), for streams (length, cells, side, side).
+
+    Bits are compared where the `noisy` cell's noise sets in, costs counted on the clean cell, the first.
+    """
+    program, frozen, same = compiled(model)
+    x = streams.reshape(*streams.shape[:2], -1)
+    onset = len(x) // 6 - 1
+    facts = {
+        "same from nir": same,
+        "bits": bits(program, x[onset:, noisy]),
+        "with": cost(program, x[:, 0], CARRY),
+        "without": cost(frozen, x[:, 0], ()),
+    }
+    return facts, on_chip(program, streams)

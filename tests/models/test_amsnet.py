@@ -1,0 +1,212 @@
+"""AM-SNet: recurrent = parallel, positions that are relative, constant state, and the chip from train.py on."""
+
+import subprocess
+import sys
+
+import nir
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import astrodeploy as ad
+from astrodeploy.resources import data_folder
+
+FOLDER = data_folder("models") / "amsnet"
+MODULES = ("text", "model", "train", "lengths", "presentation", "study")
+UNITY = 4096  # what a decay is a whole number of parts of, on the chip
+
+
+@pytest.fixture(scope="module")
+def amsnet():
+    """Its modules, imported as a script in its folder does."""
+    kept = {name: sys.modules.pop(name, None) for name in MODULES}
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield {name: __import__(name) for name in MODULES}
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in MODULES:
+            sys.modules.pop(name, None)
+            if kept[name] is not None:
+                sys.modules[name] = kept[name]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("amsnet")
+    command = [sys.executable, str(FOLDER / "train.py"), "--out", str(folder), "--steps", "30"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return folder
+
+
+decays = st.lists(st.integers(0, UNITY).map(lambda part: part / UNITY), min_size=1, max_size=3).map(tuple)
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 5), st.integers(1, 5))
+
+
+@settings(max_examples=40, deadline=None)
+@given(betas=decays, shape=shapes, seed=st.integers(0, 2**31))
+def test_membranes_in_parallel_are_those_step_by_step(amsnet, betas, shape, seed):
+    torch.manual_seed(seed)
+    current = torch.randn(*shape[:2], len(betas))
+    together = amsnet["model"].integrated(current, betas)
+    u = torch.zeros(shape[0], len(betas))
+    for step in range(shape[1]):
+        u = torch.tensor(betas) * u + current[:, step]
+        assert torch.allclose(together[:, step], u, rtol=1e-5, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(lambdas=decays, shape=shapes, seed=st.integers(0, 2**31))
+def test_reading_a_decaying_state_is_masked_attention(amsnet, lambdas, shape, seed):
+    batch, steps, keys, values = shape
+    torch.manual_seed(seed)
+    q, k = torch.randn(2, batch, len(lambdas), steps, keys)
+    v = torch.randn(batch, len(lambdas), steps, values)
+    together = amsnet["model"].retained(q, k, v, lambdas)
+    decay = torch.tensor(lambdas)[:, None, None]
+    h = torch.zeros(batch, len(lambdas), keys, values)
+    for step in range(steps):
+        h = decay * h + k[:, :, step, :, None] * v[:, :, step, None]
+        y = (q[:, :, step, :, None] * h).sum(2)
+        scale = 1 + (q[:, :, step, :, None] * h).abs().sum(
+            2
+        )  # float32's rounding grows with what is added up
+        assert ((together[:, :, step] - y).abs() / scale).max() < 1e-5
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_network_in_parallel_is_the_network_step_by_step(amsnet, rotary, layers, seed):
+    made = amsnet["model"].Settings(layers=layers, rotary=rotary)
+    network, x = _random(amsnet, made, seed)
+    with torch.no_grad():
+        together, alone = network.parallel(x), _stepped(network, x)
+        exact = network.double().parallel(x.double())
+    assert exact.std() > 0.3
+    assert (together - exact).abs().max() < 1e-4  # no spike of these seeds is at its threshold
+    assert torch.allclose(alone, together, rtol=1e-5, atol=1e-5)
+
+
+def test_without_astrocytes_too(amsnet):
+    network, x = _random(amsnet, amsnet["model"].Settings(rotary=False, astrocytes=False), 0)
+    with torch.no_grad():
+        assert torch.allclose(_stepped(network, x), network.parallel(x), rtol=1e-5, atol=1e-5)
+
+
+def test_it_reads_no_character_before_its_time(amsnet):
+    network, x = _random(amsnet, amsnet["model"].Settings(), 1)
+    changed = x.clone()
+    changed[:, 30] = x[:, 30].roll(1, 0)
+    with torch.no_grad():
+        before, after = network.parallel(x), network.parallel(changed)
+    assert torch.equal(before[:, :30], after[:, :30])
+    assert not torch.allclose(before[:, 30:], after[:, 30:])
+
+
+def test_only_the_distance_between_positions_counts(amsnet):
+    model, made = amsnet["model"], amsnet["model"].Settings()
+    characters = torch.randint(0, 56, (2, 20), generator=torch.Generator().manual_seed(0))
+    late = model.encoded(torch.cat([characters, characters], 1), made).double()[:, 20:]
+    early = model.encoded(characters, made).double()
+    torch.manual_seed(0)
+    network = model.AMSNet(made).double()
+    with torch.no_grad():
+        assert not torch.equal(early, late)
+        assert (network.parallel(early) - network.parallel(late)).abs().max() < 1e-5  # cosines are in float32
+
+
+def test_its_state_does_not_grow_and_the_cache_does(amsnet):
+    unit = amsnet["model"].Unit(amsnet["model"].Settings())
+    found = amsnet["lengths"].growth(unit, 0, (80, 160, 320))
+    assert len({each["unit"]["kept"] for each in found}) == 1
+    assert len({each["unit"]["allocated"] for each in found}) == 1
+    kept = [each["softmax"]["kept"] for each in found]
+    assert np.all(np.diff(kept) == 4 * 2 * 64 * np.array([80, 160]))
+
+
+def test_its_decays_are_exact_on_the_chip(amsnet):
+    for decay in (*amsnet["model"].MEMBRANES, *amsnet["model"].HEADS):
+        assert (decay * UNITY).is_integer()
+
+
+def test_no_paragraph_is_in_both_parts_of_the_text(amsnet):
+    text = amsnet["text"]
+    train, test = text.parts()
+    assert len(text.VOCABULARY) == len(set(text.VOCABULARY)) <= 64
+    assert 0.1 < len(test) / (len(train) + len(test)) < 0.25
+    lines = [
+        {line for line in "".join(text.VOCABULARY[i] for i in part).split("\n") if len(line) > 80}
+        for part in (train, test)
+    ]
+    assert min(map(len, lines)) > 100
+    assert not lines[0] & lines[1]
+
+
+def test_counting_characters_gives_the_cross_entropy_of_their_shares(amsnet):
+    train, test = (part.numpy() for part in amsnet["text"].parts())
+    counts = np.bincount(train, minlength=56) + 0.05
+    assert amsnet["text"].counted(0) == pytest.approx(-np.log2(counts / counts.sum())[test].mean())
+    assert amsnet["text"].counted(2) < amsnet["text"].counted(1) < amsnet["text"].counted(0)
+
+
+def test_the_chip_reads_text_as_float_does(files, amsnet):
+    with np.load(files / "test.npz") as test, np.load(files / "calibrate.npz") as data:
+        x, following, calibrate = test["x"][:4], torch.from_numpy(test["next"][:4]), data["x"]
+    program = ad.compile(files / "model.pt", "loihi2", calibrate=calibrate, pack="fewest")
+    assert program.depth <= amsnet["train"].SILENT
+    assert program.network.after is None
+    assert not [n.text for n in _notes(program) if n.values.get("decay error")]
+    study, bits = amsnet["study"], amsnet["train"].bits
+    found = {
+        engine: bits(study._logits(program, program.run(x, engine=engine)), following)
+        for engine in ("fast", "reference")
+    }
+    assert found["fast"] == pytest.approx(found["reference"], rel=0.03)
+    assert found["reference"] < 5.0
+    verification = ad.verify(program, x[:1, : 6 + program.depth], ("oracle", "fast", "lava"))
+    assert [(c.right, c.differing) for c in verification.comparisons] == [("fast", 0), ("lava", 0)]
+    assert verification.comparisons[0].spikes > 5000
+
+
+def test_checkpoint_and_nir_give_the_same_program(files, tmp_path):
+    with np.load(files / "calibrate.npz") as data:
+        calibrate = data["x"]
+    ad.export(files / "model.pt", tmp_path / "model.nir")
+    saved = [
+        ad.compile(source, "loihi2", calibrate=calibrate, pack="fewest").save(tmp_path / name)
+        for source, name in ((files / "model.pt", "a"), (tmp_path / "model.nir", "b"))
+    ]
+    contents = [{each.name: each.read_bytes() for each in folder.iterdir()} for folder in saved]
+    assert contents[0] == contents[1]
+    assert '"core": "parts only"' in nir.read(tmp_path / "model.nir").metadata["astrodeploy"]
+
+
+@pytest.mark.slow
+def test_the_study_measures_and_presents(amsnet, monkeypatch):
+    monkeypatch.setattr(amsnet["study"], "STEPS", 3)
+    monkeypatch.setattr(amsnet["study"], "SHORT", 2)
+    text, figure = amsnet["study"].present([amsnet["study"].measure(0)])
+    assert "| AM-SNet | 56376 |" in text
+    assert figure is not None
+
+
+def _random(amsnet, made, seed):
+    """A network as it is before training, and 2 random texts of 48 characters."""
+    torch.manual_seed(seed)
+    network = amsnet["model"].AMSNet(made)
+    return network, amsnet["model"].encoded(torch.randint(0, 56, (2, 48)), made)
+
+
+def _stepped(network, x):
+    state, found = None, []
+    for step in range(x.shape[1]):
+        logits, state = network(x[:, step], state)
+        found.append(logits)
+    return torch.stack(found, 1)
+
+
+def _notes(program):
+    return [note for report in program.passes for note in report.notes]
