@@ -111,7 +111,7 @@ def _measure(name: str, seed: int, out: Path) -> None:
     started = perf_counter()
     measured = _study(name).measure(seed)
     content = {"fingerprint": _fingerprint(name), "seconds": perf_counter() - started, "measured": measured}
-    _write(_file(name, seed, out), json.dumps(content, indent=1, sort_keys=True))
+    _write(_file(name, seed, out), json.dumps(content, indent=1))
 
 
 def _present(name: str, seeds: int, out: Path) -> None:

@@ -16,7 +16,7 @@ from text import parts
 
 import astrodeploy
 
-STEPS, BATCH, WINDOW = 800, 16, 64  # of training: each step sees 16 windows of 64 characters, from rest
+STEPS, BATCH, WINDOW = 700, 16, 64  # of training: each step sees 16 windows of 64 characters, from rest
 RATE, DECAY, CLIP = 1.5e-2, 0.01, 1.0  # AdamW's, the weights', and the largest norm of a gradient
 TEST, CROP = 16, 128  # windows of held-back text that the chip reads, and their characters
 CALIBRATION = 16  # windows of training text

@@ -10,7 +10,11 @@ from model import DT, Hybrid
 import astrodeploy as ad
 
 CARRY = ("astrocytes",)
-FEW = {"fast": 20, "lava": 3, "brian2": 3}  # digits that an engine is held against the oracle or the float network on
+FEW = {
+    "fast": 20,
+    "lava": 3,
+    "brian2": 3,
+}  # digits that an engine is held against the oracle or the float network on
 
 
 def compiled(model: Hybrid) -> tuple[ad.Program, ad.Program, bool]:

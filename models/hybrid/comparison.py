@@ -19,10 +19,11 @@ CLEAN, NOISY, AGAIN = 50, 200, 50  # digits of a stream: before, under and after
 BLOCK = 25  # digits whose answers are summed up
 CELLS = ("clean", *(f"{kind} {level:.0%}" for kind in NOISES for level in LEVELS))
 SHOTS = ("1", "5", "10", "all")
+CLOSELY = "10"  # where two more forms of the hybrid network, and the chip, are compared too
 MOST = {"digits": 60, "mnist": 400}  # digits a class that "all" stands for
-STEPS, STEPS_ALL, TUNING = 60, 200, 30  # of training: the first phase, the same for "all", the second phase
+STEPS, STEPS_ALL, TUNING = 60, 150, 30  # of training: the first phase, the same for "all", the second phase
 SETTLE = 100  # digits in each stream while gains settle
-COARSE = 16  # neurons an astrocyte watches in the demo; 1 in the hybrid network of this study
+FINE, COARSE = 1, 16  # neurons an astrocyte watches: in this study's hybrid network, and in the demo's
 BATCH_UPDATES, BATCH_RATE = 12, 8.0  # of gains set by a whole batch: near their fixed point in a few steps
 
 
@@ -31,7 +32,7 @@ class Case:
     """What one comparison is about; streams are images (length, cells, side, side)."""
 
     seed: int
-    steps: int
+    shots: str
     train: Digits
     test: Digits
     streams: np.ndarray
@@ -41,6 +42,11 @@ class Case:
         """The streams as (length, cells, pixels)."""
         return torch.from_numpy(self.streams.reshape(*self.streams.shape[:2], -1))
 
+    @property
+    def closely(self) -> bool:
+        """Whether all forms of the hybrid network are compared."""
+        return self.shots == CLOSELY
+
 
 def case_of(name: str, shots: str, seed: int, choosing: bool = False) -> Case:
     """A seed's training and test digits; `choosing`: of those that settings are chosen on."""
@@ -49,7 +55,7 @@ def case_of(name: str, shots: str, seed: int, choosing: bool = False) -> Case:
     rest, test = put_aside(for_study(name, choosing), CLEAN + NOISY + AGAIN, seed)
     train = few(rest, MOST[name] if shots == "all" else int(shots), rng)
     streams = noisy_streams(test, np.random.default_rng([seed, len(name)]))
-    return Case(seed, STEPS_ALL if shots == "all" else STEPS, train, test, streams)
+    return Case(seed, shots, train, test, streams)
 
 
 def noisy_streams(test: Digits, rng: np.random.Generator) -> np.ndarray:
@@ -75,10 +81,10 @@ def networks(case: Case) -> dict[str, Hybrid]:
     """The spiking networks, trained alike: phase 1 is the same for all, phase 2 as many steps."""
     x, y = tensors(case.train)
     plain = Hybrid(case.seed, x.shape[1])
-    fit(plain, x, y, case.steps, RATE)
+    fit(plain, x, y, STEPS_ALL if case.shots == "all" else STEPS, RATE)
     weights = {name: each.clone() for name, each in plain.state_dict().items() if name.endswith("weight")}
     made = {"no astrocytes": plain}
-    for name, domain in (("hybrid", 1), ("coarse", COARSE)):
+    for name, domain in (("hybrid", FINE), ("coarse", COARSE))[: 1 + case.closely]:
         made[name] = Hybrid(case.seed, x.shape[1], domain=domain)
         made[name].load_state_dict(weights, strict=False)
         settle(made[name], x, SETTLE)
@@ -91,29 +97,35 @@ def networks(case: Case) -> dict[str, Hybrid]:
 def spiking(made: dict[str, Hybrid], x: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
     """Output spikes (length, cells, 10) for streams (length, cells, pixels), by model."""
     yield "hybrid, adapting", stream_counts(made["hybrid"], x)
-    yield "hybrid, adapting, 8 astrocytes", stream_counts(made["coarse"], x)
     yield "hybrid, gains frozen", torch.stack([counts(made["hybrid"], cell) for cell in x.unbind(1)], 1)
-    yield "hybrid, gains set by the batch", set_by_batch(made["hybrid"], x)
     yield "no astrocytes", torch.stack([counts(made["no astrocytes"], cell) for cell in x.unbind(1)], 1)
+    if "coarse" in made:
+        yield "hybrid, adapting, 8 astrocytes", stream_counts(made["coarse"], x)
+        yield "hybrid, gains set by the batch", set_by_batch(made["hybrid"], x)
 
 
 @torch.no_grad()
 def set_by_batch(model: Hybrid, x: torch.Tensor) -> torch.Tensor:
-    """Output spikes (length, cells, 10), the noisy digits with gains that they set together.
-
-    What no chip can do: activity is averaged over all noisy digits of a cell at once, gains follow until they
-    hardly change, and then the same digits are recognised. Clean digits are answered at rest.
-    """
-    answers = []
+    """Output spikes (length, cells, 10); noisy digits with gains that they set together, clean ones at rest."""
+    rest, answers = model.hidden.log_gain, []
     for cell in x.unbind(1):
-        before, current, after = model.expand(encoded(model, cell)).split([CLEAN, NOISY, AGAIN], 1)
-        rest = gain = model.hidden.log_gain
-        for _ in range(BATCH_UPDATES):
-            drive = model.hidden.pool.float() @ hidden_spikes(model, current, gain).mean((0, 1))
-            gain = (gain + BATCH_RATE * drive).clamp(model.hidden.low, model.hidden.high)
-        parts = ((before, rest), (current, gain), (after, rest))
-        answers.append(torch.cat([answered(model, part, at) for part, at in parts]))
+        before, noisy, after = model.expand(encoded(model, cell)).split([CLEAN, NOISY, AGAIN], 1)
+        parts = ((before, rest), (noisy, gain_of_batch(model, noisy)), (after, rest))
+        answers.append(torch.cat([answered(model, part, gain) for part, gain in parts]))
     return torch.stack(answers, 1)
+
+
+@torch.no_grad()
+def gain_of_batch(model: Hybrid, current: torch.Tensor) -> torch.Tensor:
+    """The log gains (domains,) that follow the mean activity of a whole batch, currents (steps, batch, n).
+
+    What no chip can do: all digits are seen before the first is recognised.
+    """
+    gain = model.hidden.log_gain
+    for _ in range(BATCH_UPDATES):
+        drive = model.hidden.pool.float() @ hidden_spikes(model, current, gain).mean((0, 1))
+        gain = (gain + BATCH_RATE * drive).clamp(model.hidden.low, model.hidden.high)
+    return gain
 
 
 # ---- the others ----------------------------------------------------------------------------------------

@@ -44,7 +44,9 @@ def load(name: str) -> Digits:
 
 def put_aside(digits: Digits, size: int, seed: int) -> tuple[Digits, Digits]:
     """The rest, and `size` digits divided from it by class."""
-    kept, aside = train_test_split(np.arange(len(digits)), test_size=size, random_state=seed, stratify=digits.y)
+    kept, aside = train_test_split(
+        np.arange(len(digits)), test_size=size, random_state=seed, stratify=digits.y
+    )
     return digits[kept], digits[aside]
 
 

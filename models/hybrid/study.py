@@ -13,7 +13,6 @@ from tables import written
 from train import trained
 from whole import stream_counts
 
-ON_CHIP = "10"  # the number of training digits a class whose hybrid network is compiled
 NOISE = CELLS.index("impulse 50%")
 DEMO_CELLS = [0, CELLS.index("occlusion 50%"), NOISE]
 
@@ -34,7 +33,7 @@ def measure(seed: int) -> dict[str, Any]:
             case = case_of(name, shots, seed)
             made = networks(case)
             answers = predictions(case, made)
-            if shots == ON_CHIP:
+            if case.closely:
                 chip[name], answers["hybrid, adapting, on loihi2"] = measured(
                     made["hybrid"], case.streams, NOISE
                 )

@@ -50,8 +50,9 @@ def neurons(current: torch.Tensor) -> torch.Tensor:
 
 def encoded(model: Hybrid, pixels: torch.Tensor) -> torch.Tensor:
     """The encoder's spikes (steps, batch, pixels) of pixels (batch, pixels) in 0..1."""
-    levels = torch.from_numpy(thresholds(model.encoder.seed, STEPS, pixels.shape[1]))
-    return (pixels.float() > levels[:, None]).to(pixels.dtype)
+    levels = torch.from_numpy(thresholds(model.encoder.seed, STEPS, pixels.shape[1]))[:, None]
+    spikes = torch.empty(STEPS, *pixels.shape, dtype=model.expand.weight.dtype)
+    return torch.gt(pixels.float(), levels, out=spikes)
 
 
 def counts(model: Hybrid, pixels: torch.Tensor) -> torch.Tensor:

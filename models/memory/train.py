@@ -20,11 +20,16 @@ MOST_CUES, CALIBRATION_CUES = 100, 16
 def made(
     setting: Setting, flips: int, seed: int, tests: int = MOST_CUES, calibration: int = CALIBRATION_CUES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Patterns (K, N), cues of the first of them to test with, and other cues to calibrate with, (cues, N)."""
+    """Patterns (K, N), cues of the first of them to test with, and other cues to calibrate with, (cues, N).
+
+    Every other cue to calibrate with is a pattern as it is: with it overlaps and gains reach the most they can.
+    """
     rng = np.random.default_rng(seed)
     patterns = random_patterns(rng, setting.patterns, setting.neurons)
     tested = corrupted(rng, patterns[:tests], flips)
-    return patterns, tested, corrupted(rng, patterns[-calibration:], flips)
+    ranges = corrupted(rng, patterns[-calibration:], flips)
+    ranges[::2] = patterns[-calibration:][::2]
+    return patterns, tested, ranges
 
 
 @torch.no_grad()

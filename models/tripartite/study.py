@@ -13,6 +13,12 @@ from tables import picture, tables
 
 RATES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)  # Hz
 ROUND = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)  # those that the exponent is fitted to
+WAYS = {  # to choose rates from 1 to 50 Hz
+    "round rates": ROUND,
+    "evenly on the log axis": tuple(np.geomspace(1, 50, 24)),
+    "every 1 Hz": tuple(range(1, 51)),
+}
+ABOVE = "round rates, above rest"
 HOLDS, WINDOWS = 8, 100  # a rate is held for 100 windows of 0.256 s
 LAST = 100.0  # seconds that a mean is taken over
 OSCILLATION = 50  # windows: 12.8 s, a period of calcium's own oscillation or more
@@ -31,6 +37,7 @@ def measure(seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "rates": list(RATES),
+        "order": {"variants": list(VARIANTS), "ways": [*WAYS, ABOVE], "reduced": REDUCED, "outputs": OUTPUTS},
         "curves": {name: _curve(each) for name, each in steady.items()},
         "halved": _halved(recording, rates, variants, seed),
         "units": {name: _units(recording, steady[name], name) for name in REDUCED},
@@ -73,34 +80,32 @@ def _curve(recording: Recording) -> dict[str, Any]:
 
 
 def _exponents(curve: np.ndarray) -> dict[str, list[float]]:
-    """Slope and R2 of log calcium against log rate, for several ways to choose rates from 1 to 50 Hz."""
-    log_rates, log_calcium = np.log(RATES[1:]), np.log(curve[1:])
-    ways = {
-        "round rates": ROUND,
-        "evenly on the log axis": np.geomspace(1, 50, 24),
-        "every 1 Hz": range(1, 51),
-    }
-    found = {}
-    for name, way in ways.items():
-        at = np.log(np.array(way))
-        found[name] = _slope(at, np.interp(at, log_rates, log_calcium))
-    above = np.array([c - curve[0] for r, c in zip(RATES, curve, strict=True) if r in ROUND])
-    found["round rates, above rest"] = _slope(np.log(ROUND), np.log(above))
-    return found
+    """Slope and R2 of log calcium against log rate, for each way; and of round rates' calcium above that at rest."""
+    log_rates, found = np.log(RATES[1:]), {}
+    for name, way in WAYS.items():
+        found[name] = _slope(np.log(way), np.interp(np.log(way), log_rates, np.log(curve[1:])))
+    above = [c - curve[0] for r, c in zip(RATES, curve, strict=True) if r in ROUND]
+    return found | {ABOVE: _slope(np.log(ROUND), np.log(above))}
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> list[float]:
     return [float(np.polyfit(x, y, 1)[0]), float(np.corrcoef(x, y)[0, 1] ** 2)]
 
 
-def _halved(recording: Recording, rates: np.ndarray, variants: list[str], seed: int) -> dict[str, float]:
-    """By how much calcium changes at most, of its range, with half the astrocyte's step and the same spikes."""
+def _halved(
+    recording: Recording, rates: np.ndarray, variants: list[str], seed: int
+) -> dict[str, list[float]]:
+    """With half the astrocyte's step and the same spikes: by how much calcium changes at most, of its range.
+
+    That of the median of a variant's models, and of the worst.
+    """
     finer = simulate(rates[:2], variants, seed, WINDOWS, ASTROCYTE_STEP / 2)
     apart = abs(finer.calcium - recording.calcium[: len(finer.calcium)]).max(0)
     found = {}
     for name in VARIANTS:
         own = np.array([each == name for each in variants])
-        found[name] = float(apart[own].max() / np.ptp(recording.mean(LAST)[own]))
+        shares = apart[own] / np.ptp(recording.mean(LAST)[own])
+        found[name] = [float(np.median(shares)), float(shares.max())]
     return found
 
 

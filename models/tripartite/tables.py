@@ -10,7 +10,6 @@ from model import window_seconds
 
 Result = dict[str, Any]
 CLAIMED = {"DSE and eSP": "0.25"}
-ENOUGH = 1e-3  # uM: a swing that is none
 
 
 def tables(results: list[Result]) -> str:
@@ -21,10 +20,11 @@ def tables(results: list[Result]) -> str:
         "**The exponent of mean calcium against the rate, 1 to 50 Hz**",
         _exponents(results),
         _about_curves(results),
+        _numerics(results),
         "![Calcium against the rate and over time](figure.svg)",
         "**The reduced compartment**, fitted to staircases of rates. Errors are in % of the range that mean calcium "
         "has between 1 and 50 Hz: at constant rates; on other staircases; and there after averaging both over 12.8 s.",
-        *(_units(results, variant) for variant in results[0]["units"]),
+        *(_units(results, variant) for variant in results[0]["order"]["reduced"]),
         "The fitted numbers of output *power*, with DSE (`decay`, `drive`, `offset` a window):",
         _numbers(results),
         "**On loihi2**, DSE's compartment",
@@ -37,9 +37,9 @@ def tables(results: list[Result]) -> str:
 
 
 def _exponents(results: list[Result]) -> str:
-    ways = list(results[0]["curves"]["DSE"]["exponents"])
+    ways = results[0]["order"]["ways"]
     rows = []
-    for name in results[0]["curves"]:
+    for name in results[0]["order"]["variants"]:
         found = [each["curves"][name]["exponents"] for each in results]
         slopes = [_spread([each[way][0] for each in found]) for way in ways]
         squared = _spread([each[ways[0]][1] for each in found], 2)
@@ -52,25 +52,40 @@ def _about_curves(results: list[Result]) -> str:
     where = sorted({f"{low} and {high} Hz" for low, high, *_ in jumps})
     periods = [each["curves"]["DSE"]["period"] for each in results]
     swings = [each["curves"]["DSE"]["swing"][-1] for each in results]
-    drift = max(curve["drift"] for each in results for curve in each["curves"].values())
-    halved = max(100 * value for each in results for value in each["halved"].values())
-    spread = max(
-        float(np.std([each["curves"][name]["mean"] for each in results], 0).max())
-        for name in ("no feedback", "DSE")
-    )
     return (
         f"With eSP calcium jumps between {' or '.join(where)}, from {_spread([j[2] for j in jumps])} to "
         f"{_spread([j[3] for j in jumps])} uM. With DSE alone calcium oscillates: at 50 Hz with a period of "
-        f"{_spread(periods, 1)} s and a standard deviation over time of {_spread(swings)} uM. From the first half of "
-        f"the last 100 s to the second a mean drifts by at most {drift:.3f} uM; over seeds, without eSP, its "
-        f"standard deviation is at most {spread:.3f} uM. Half the astrocyte's step, 5 ms, with the same spikes "
-        f"changes calcium by at most {halved:.2f} % of its range at any time in 51 s."
+        f"{_spread(periods, 1)} s and a standard deviation over time of {_spread(swings)} uM."
     )
+
+
+def _numerics(results: list[Result]) -> str:
+    rows = []
+    for name in results[0]["order"]["variants"]:
+        curves = [each["curves"][name] for each in results]
+        over_seeds = np.std([each["mean"] for each in curves], 0)
+        halved = 100 * np.array([each["halved"][name] for each in results])
+        rows.append(
+            (
+                name,
+                f"{max(each['drift'] for each in curves):.3f} uM",
+                f"{np.median(over_seeds):.4f}, {over_seeds.max():.4f} uM",
+                f"{np.median(halved[:, 0]):.2f} %, {halved[:, 1].max():.2f} %",
+            )
+        )
+    told = (
+        "How far a mean over the last 100 s can be trusted: by how much it drifts from their first half to their "
+        "second, at most; its standard deviation over seeds, of the median rate and of the worst; and by how much "
+        "calcium changes at any time of 51 s when the astrocyte's step is halved and the spikes are the same, in the "
+        "median synapse and in the worst, in % of calcium's range."
+    )
+    head = ("model", "drift", "over seeds: median, worst", "half a step: median, worst")
+    return f"{told}\n\n{_markdown(head, rows)}"
 
 
 def _units(results: list[Result], variant: str) -> str:
     rows = []
-    for name in results[0]["units"][variant]["outputs"]:
+    for name in results[0]["order"]["outputs"]:
         found = [each["units"][variant]["outputs"][name] for each in results]
         errors = [
             f"{_spread([e['rms'][what] for e in found], 1)}, {np.mean([e['most'][what] for e in found]):.0f}"
@@ -146,7 +161,7 @@ def picture(results: list[Result]) -> Figure:
     rates = results[0]["rates"][1:]
     figure = Figure(figsize=(11, 7.5), layout="constrained")
     (curves, reduced), (first, second) = figure.subplots(2, 2)
-    for name in results[0]["curves"]:
+    for name in results[0]["order"]["variants"]:
         means = np.array([each["curves"][name]["mean"] for each in results])[:, 1:]
         _band(curves, rates, means, label=name)
     slope = np.array([1.0, 50.0])

@@ -1,22 +1,50 @@
-"""The demo's network, trained shortly: from model.pt to a Program that every engine runs alike."""
+"""The hybrid network: from train.py to Programs that every engine runs alike, and the parts of its study."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 import astrodeploy as ad
+from astrodeploy.nn import carry, unroll
 from astrodeploy.resources import data_folder
 
 DIGITS = 10
+FOLDER = data_folder("models") / "hybrid"
+MODULES = tuple(sorted(path.stem for path in FOLDER.glob("*.py")))
+
+
+@pytest.fixture(scope="module")
+def hybrid():
+    """Its modules, imported as a script in its folder does."""
+    kept = {name: sys.modules.pop(name, None) for name in MODULES}
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield {name: __import__(name) for name in MODULES}
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in MODULES:
+            sys.modules.pop(name, None)
+            if kept[name] is not None:
+                sys.modules[name] = kept[name]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hybrid")
-    script = data_folder("models") / "hybrid" / "train.py"
-    command = [sys.executable, "-W", "ignore", str(script), "--out", str(folder), "--epochs", "3"]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        str(FOLDER / "train.py"),
+        "--out",
+        str(folder),
+        "--epochs",
+        "3",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     with np.load(folder / "test.npz") as digits:
         return folder / "model.pt", digits["x"], digits["y"]
@@ -56,3 +84,202 @@ def test_checkpoint_and_nir_give_the_same_program(trained, tmp_path):
     ]
     files = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
     assert files[0] == files[1]
+
+
+# ---- the network over all steps at once ----------------------------------------------------------------
+
+
+def test_a_whole_digit_is_what_unrolling_gives_spikes_and_gradients(hybrid):
+    torch.manual_seed(0)
+    model = hybrid["model"].Hybrid(3, 20, domain=8)
+    model.hidden.log_gain.uniform_(-1, 1)
+    x = torch.rand(6, 20)
+    gradients = []
+    for spikes in (
+        unroll(model, x, hybrid["model"].STEPS)[0].sum(1),
+        hybrid["whole"].counts(model, x),
+    ):
+        model.zero_grad()
+        (spikes**2).mean().backward()
+        gradients.append(
+            (spikes.detach(), model.expand.weight.grad.clone(), model.classify.weight.grad.clone())
+        )
+    assert gradients[0][0].sum() > 50
+    assert torch.equal(gradients[0][0], gradients[1][0])
+    for step_by_step, at_once in zip(gradients[0][1:], gradients[1][1:], strict=True):
+        assert step_by_step.abs().max() > 0.01
+        torch.testing.assert_close(at_once, step_by_step, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("period", [7, 24, 64])
+def test_a_stream_is_what_the_module_gives_digit_by_digit(hybrid, period):
+    torch.manual_seed(period)
+    model = hybrid["model"].Hybrid(3, 20, domain=8, period=period, rate=3.0)
+    model.hidden.log_gain.uniform_(-1, 1)
+    x, state, expected = torch.rand(20, 3, 20), None, []
+    with torch.no_grad():
+        for digits in x:
+            spikes, state = unroll(model, digits, hybrid["model"].STEPS, carry(state))
+            expected.append(spikes.sum(1))
+    stream = hybrid["whole"].Stream.at_rest(model, 3)
+    found = hybrid["whole"].stream_counts(model, x, stream)
+    assert torch.equal(found, torch.stack(expected))
+    torch.testing.assert_close(stream.log_gain, state[1].log_gain, rtol=1e-4, atol=1e-4)
+    assert (stream.log_gain - model.hidden.log_gain).abs().max() > 0.1
+
+
+# ---- digits and noise ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist"])
+def test_digits_put_aside_are_in_no_study(hybrid, name):
+    data = hybrid["data"]
+    kept, aside = data.for_study(name), data.for_study(name, choosing=True)
+    assert len(kept) + len(aside) == len(data.load(name)) == {"digits": 1797, "mnist": 8000}[name]
+    assert aside.x.min() >= 0 and aside.x.max() <= 1
+    pictures = {each.tobytes() for each in kept.x}
+    assert sum(each.tobytes() in pictures for each in aside.x) == 0
+    few = data.few(kept, 3, np.random.default_rng(0))
+    assert np.bincount(few.y).tolist() == [3] * 10
+
+
+def test_noise_is_as_much_as_its_level_says(hybrid):
+    data, x = hybrid["data"], np.full((400, 28, 28), 0.25, np.float32)
+    for level in data.LEVELS:
+        rng = np.random.default_rng(0)
+        hidden = data.occlusion(x, level, rng) == 0
+        assert abs(hidden.mean() - level) < 0.02
+        first = hidden[0]  # a full rectangle
+        rows, columns = first.any(1), first.any(0)
+        assert first.sum() == rows.sum() * columns.sum()
+        struck = data.impulse(x, level, rng)
+        assert abs((struck != 0.25).mean() - level) < 0.01
+        assert abs((struck == 1).mean() - level / 2) < 0.01
+        blurred = data.gaussian(x + 0.25, level, rng)
+        assert blurred.min() >= 0 and blurred.max() <= 1
+        inside = np.abs(blurred - 0.5) < 0.499
+        assert abs(inside.mean() - _within(0.499 / level)) < 0.01
+        every = data.combined(x, level, rng)
+        assert abs((every == 1).mean() - level / 4) < 0.03
+
+
+def _within(sigmas):
+    from math import erf, sqrt
+
+    return erf(sigmas / sqrt(2))
+
+
+def test_streams_hold_the_same_digits_and_noise_only_where_they_say(hybrid):
+    comparison, data = hybrid["comparison"], hybrid["data"]
+    _, test = data.put_aside(data.for_study("digits"), 300, 0)
+    streams = comparison.noisy_streams(test, np.random.default_rng(0))
+    assert streams.shape == (300, 17, 8, 8)
+    assert np.array_equal(streams[:, 0], test.x)
+    for part in (slice(0, 50), slice(250, 300)):
+        assert np.array_equal(streams[part], np.repeat(test.x[part, None], 17, 1))
+    assert np.all((streams[50:250, 1:] != test.x[50:250, None]).any((0, 2, 3)))
+    right = comparison.right_in_blocks(np.repeat(test.y[:, None], 17, 1), test.y)
+    assert np.array_equal(right, np.full((17, 12), 25))
+
+
+# ---- what it is compared with --------------------------------------------------------------------------
+
+
+def test_the_nearest_digit_by_brute_force(hybrid):
+    rng = np.random.default_rng(1)
+    train = hybrid["data"].Digits(rng.random((30, 4, 4), np.float32), np.arange(30) % 10)
+    x = rng.random((5, 3, 4, 4), np.float32)
+    expected = [[train.y[((train.x - each) ** 2).sum((1, 2)).argmin()] for each in row] for row in x]
+    assert np.array_equal(hybrid["baselines"].nearest(train, x), expected)
+
+
+def test_normalisation_undoes_what_shifts_and_stretches_every_unit(hybrid):
+    baselines, data = hybrid["baselines"], hybrid["data"]
+    torch.manual_seed(0)
+    network = baselines.Ann(16)
+    network.expand.bias.data.zero_()
+    train = data.Digits(np.random.default_rng(0).random((4000, 4, 4), np.float32), np.zeros(4000, int))
+    x, _ = data.tensors(train)
+    plain, bright = network(x)[:, None], 3 * x[:, None]
+    assert (network(bright) - plain).abs().mean() > 0.1
+    assert (baselines.normalised(network, train, bright) - plain).abs().max() < 0.05
+    running = baselines.normalised_running(network, train, bright)[200:]
+    assert (running - plain[200:]).abs().mean() < 0.4 * (network(bright) - plain)[200:].abs().mean()
+
+
+def test_gains_set_by_a_batch_bring_activities_together(hybrid):
+    comparison, whole = hybrid["comparison"], hybrid["whole"]
+    torch.manual_seed(0)
+    model = hybrid["model"].Hybrid(3, 20, domain=1)
+    x = torch.rand(300, 2, 20)
+    answers = comparison.set_by_batch(model, x)
+    assert answers.shape == (300, 2, 10)
+    rest = torch.stack([whole.counts(model, cell) for cell in x.unbind(1)], 1)
+    clean = [*range(50), *range(250, 300)]
+    assert torch.equal(answers[clean], rest[clean])
+    assert not torch.equal(answers[50:250], rest[50:250])
+    current = model.expand(whole.encoded(model, x[50:250, 0]))
+    before, after = (
+        whole.hidden_spikes(model, current, gain).mean((0, 1))
+        for gain in (model.hidden.log_gain, comparison.gain_of_batch(model, current))
+    )
+    assert after.std() < 0.5 * before.std()
+
+
+# ---- tables and picture --------------------------------------------------------------------------------
+
+
+def _results(hybrid, seeds):
+    scores, comparison, data = hybrid["scores"], hybrid["comparison"], hybrid["data"]
+    rng = np.random.default_rng(0)
+    engine = {"digits": 3, "spikes": 5, "states": 7, "differing": 0, "excused": 0}
+    cost = {"energy": [1e-6] * 3, "operations": 1e-6, "latency": [1e-6] * 3, "astrocytes": 0.2, "cores": 7}
+    chip = {
+        "same from nir": True,
+        "bits": {"fast": engine, "lava": None, "brian2": engine},
+        "with": cost,
+        "without": cost,
+    }
+    networks = {"digits": chip, "mnist": chip, "demo": chip}
+    return [
+        {
+            "seed": seed,
+            "right": {
+                name: {
+                    shots: {m: rng.integers(0, 26, (17, 12)).tolist() for m in scores.MODELS}
+                    for shots in comparison.SHOTS
+                }
+                for name in data.SIDES
+            },
+            "chip": networks,
+            "agreeing": {name: [1.0, 0.5] for name in networks},
+            "demo": {"clean": {"torch": 0.9, "chip": 0.8}},
+        }
+        for seed in range(seeds)
+    ]
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_tables_say_what_was_measured(hybrid, seeds):
+    results = json.loads(json.dumps(_results(hybrid, seeds)))
+    text, figure = hybrid["study"].present(results)
+    right = np.array([each["right"]["mnist"]["10"]["ANN"] for each in results])[:, 7, 2:10]
+    mean = 100 * right.mean() / 25
+    row = next(
+        line for line in text.splitlines() if line.startswith("| impulse 50 %") and f"{mean:.1f} ±" in line
+    )
+    assert row
+    assert (
+        "not run" in text
+        and f"over {seeds} seed" in text
+        and "0 of 36" in text.replace("0 of 12 ", "0 of 36 ")
+    )
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert all(line.count("|") > 3 for line in lines)
+    assert len(figure.axes) == 16
+
+
+def test_paired_differences_are_taken_seed_by_seed(hybrid):
+    first, second = np.array([50.0, 60.0, 70.0]), np.array([49.0, 58.0, 71.0])
+    assert hybrid["tables"]._difference(first, second) == "+0.7 ± 1.5 (2/3)"
+    assert hybrid["tables"]._difference(first, None) == "-"

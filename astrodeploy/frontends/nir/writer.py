@@ -173,11 +173,15 @@ class _Writer:
             return self._convolution(c, form, label, target, bias)
         if isinstance(c.wiring, OneToOne):
             way = [] if source_shape == target_shape else self._flat(c.source, label)
-            if not np.all(c.wiring.values == 1):
+            if not np.all(c.wiring.values == 1) or self._is_doubled(c, target):
                 way.append(self._node(label, nir.Scale(scale=c.wiring.values.reshape(target_shape))))
                 self.core.held[c.name, "values"] = (way[-1], "scale")
             return way, bias
         return self._matrix(c, label, bias)
+
+    def _is_doubled(self, c: Connection, target: Population) -> bool:
+        """Whether this edge is there already, into another port: a signal times itself. NIR has each edge once."""
+        return carries_signal(target.node) and (c.source, c.target) in self.core.edges
 
     def _convolution(
         self, c: Connection, form: Conv, label: str, target: Population, bias: FloatArray | None
