@@ -34,7 +34,8 @@ class Softmax(torch.nn.Module):
         keys, values = self.held
         scores = torch.einsum("hd,htd->ht", query, keys) * keys.shape[-1] ** -0.5
         read = torch.einsum("ht,htd->hd", scores.softmax(1), values)
-        return stream + self.leave(read.reshape(1, -1))
+        added: torch.Tensor = self.leave(read.reshape(1, -1))
+        return stream + added
 
     @property
     def held(self) -> torch.Tensor:
@@ -84,7 +85,7 @@ def growth(unit: Unit, seed: int, lengths: tuple[int, ...] = LENGTHS) -> list[di
     for length in lengths:
         for _ in range(length - position - 2 * TIMED):
             step()
-        rows = {"length": length, "unit": _cost(step)}
+        rows: dict[str, Any] = {"length": length, "unit": _cost(step)}
         rows["unit"]["kept"] = _bytes(state)
         position = length - TIMED
         softmax.length = length - 2 * TIMED

@@ -1,5 +1,6 @@
 """What was measured of AM-SNet, as tables and a figure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def _about_equality(results: list[Result]) -> str:
     said = results[0]["settings"]
     return (
         f"Differing from the oracle on the first {said['verified']} characters of held-back text: {'; '.join(told)}. "
-        "From `model.pt` and from its NIR file the same Program, byte for byte: "
+        "From `model.pt` and from its NIR file the same Program (on the fewest cores), byte for byte: "
         f"{same} of {len(results)} seeds; the NIR file says of its core: {', '.join(cores)}. Step by step and in "
         f"parallel, float32, trained network, {said['law']} characters: logits differ by at most {law:.1g}, where the "
         f"largest is {logit:.3g}. The float Graph's logits and the module's in float64 differ by at most {graph:.1g}."
@@ -193,8 +194,8 @@ def _levels(spans: list[list[float]], scale: float, unit: str) -> str:
     return f"{typical:.3g} {unit} ({low:.3g} to {high:.3g})"
 
 
-def _markdown(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
+def _markdown(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
+    lines: list[tuple[object, ...]] = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 

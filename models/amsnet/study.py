@@ -35,7 +35,8 @@ def measure(seed: int) -> Result:
         "plain": Settings(rotary=False, astrocytes=False),
         "gru": Settings(rotary=False),
     }
-    models, networks = {}, {}
+    models: dict[str, Any] = {}
+    networks: dict[str, Result] = {}
     for name, each in settings.items():
         models[name], networks[name] = _trained(name, each, seed, STEPS)
     with tempfile.TemporaryDirectory() as folder:
@@ -124,8 +125,8 @@ def _on_chip(model: AMSNet, settings: Settings, folder: Path) -> Result:
 @torch.no_grad()
 def _graph(model: AMSNet, program: ad.Program, reference: ad.Trace, x: np.ndarray) -> float:
     """How far the float Graph's logits are from the module's in float64, both fed what the chip is fed: 8 bits."""
-    unit = program.network.input.node.unit
-    fed = torch.from_numpy(np.rint(x[:, :CROP].astype(float) * unit) / unit)
+    given: Any = program.network.input.node
+    fed = torch.from_numpy(np.rint(x[:, :CROP].astype(float) * given.unit) / given.unit)
     exact = deepcopy(model).double().parallel(fed)
     return float((_logits(program, reference) - exact).abs().max())
 
@@ -133,10 +134,10 @@ def _graph(model: AMSNet, program: ad.Program, reference: ad.Trace, x: np.ndarra
 def _logits(program: ad.Program, trace: ad.Trace) -> torch.Tensor:
     """What the last layer sent for every character, in the model's numbers."""
     layer = program.network["logits"]
-    unit = 1 if trace.engine == "reference" else layer.node.units["message"]
-    return torch.from_numpy(
-        np.asarray(trace.spikes["logits"][:, layer.depth : layer.depth + CROP], float) / unit
-    )
+    node: Any = layer.node
+    unit = 1 if trace.engine == "reference" else node.units["message"]
+    sent = trace.spikes["logits"][:, layer.depth : layer.depth + CROP]
+    return torch.from_numpy(np.asarray(sent, float) / unit)
 
 
 def _spikes(trace: ad.Trace, reference: ad.Trace) -> Result:

@@ -64,11 +64,11 @@ def smoothed(x: np.ndarray) -> np.ndarray:
     return median_filter(x, size=(*(1,) * (x.ndim - 2), 3, 3), mode="constant")
 
 
-def nearest(train: Digits, x: np.ndarray) -> np.ndarray:
-    """Classes (length, rows) of images (length, rows, side, side): those of the nearest training digit."""
-    known, asked = train.x.reshape(len(train), -1), x.reshape(len(x), x.shape[1], -1)
-    distances = (known**2).sum(1) - 2 * asked @ known.T  # squared, less what all have in common
-    return train.y[distances.argmin(-1)]
+def nearest(train: Digits, x: torch.Tensor) -> torch.Tensor:
+    """Classes (length, rows) of pixels (length, rows, pixels): those of the nearest training digit."""
+    known, classes = tensors(train)
+    distances = [known.square().sum(1) - 2 * digits @ known.T for digits in x]  # squared, less x's own length
+    return torch.stack([classes[each.argmin(1)] for each in distances])
 
 
 # ---- test-time normalisation: every hidden unit gets back the mean and spread that it had in training --

@@ -144,7 +144,7 @@ def ordinary(case: Case) -> Iterator[tuple[str, torch.Tensor]]:
     yield "ANN, noise in training", baselines.trained(train, baselines.augmented(rng))(x)
     filtered = torch.from_numpy(baselines.smoothed(case.streams).reshape(x.shape))
     yield "median filter, ANN", baselines.trained(Digits(baselines.smoothed(train.x), train.y))(filtered)
-    yield "1-NN", torch.nn.functional.one_hot(torch.from_numpy(baselines.nearest(train, case.streams)))
+    yield "1-NN", torch.nn.functional.one_hot(baselines.nearest(train, x))
 
 
 def predictions(case: Case, made: dict[str, Hybrid]) -> dict[str, np.ndarray]:

@@ -12,10 +12,11 @@ from train import accuracy, train
 EPOCHS, VALIDATION = 20, 300
 RATES = (3e-3, 1e-2, 3e-2)
 LEVELS = (0.85, 0.9)
-LINEAR = Settings(sigma="none", alpha=1.0, astro=False, scale=1.0)  # eq 1
+LINEAR = Settings(sigma="none", alpha=1.0, astro=False)
 ARMS = {
     "softmax": Settings(attention="softmax"),
-    "linear (eq 1)": LINEAR,
+    "linear (eq 1)": replace(LINEAR, scale=1.0),
+    "linear (eqs 9, 17)": LINEAR,
     "α alone": replace(Settings(), sigma="none", astro=False),
     "σ alone": replace(Settings(), alpha=1.0, astro=False),
     "W_astro alone": replace(LINEAR, astro=True),

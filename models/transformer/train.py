@@ -21,7 +21,7 @@ import astrodeploy
 TEST_DIGITS, CALIBRATION = 400, 128
 EPOCHS, BATCH = 50, 32
 DECAY, CLIP = 0.1, 1.0  # of weights, and the largest norm of a gradient
-SILENT = 16  # steps after the last token, at least as many as the program is deep
+SILENT = 10  # steps after the last token: the program's depth
 Watch = Callable[[Parallel], None]
 
 

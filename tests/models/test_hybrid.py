@@ -190,7 +190,8 @@ def test_the_nearest_digit_by_brute_force(hybrid):
     train = hybrid["data"].Digits(rng.random((30, 4, 4), np.float32), np.arange(30) % 10)
     x = rng.random((5, 3, 4, 4), np.float32)
     expected = [[train.y[((train.x - each) ** 2).sum((1, 2)).argmin()] for each in row] for row in x]
-    assert np.array_equal(hybrid["baselines"].nearest(train, x), expected)
+    found = hybrid["baselines"].nearest(train, torch.from_numpy(x.reshape(5, 3, 16)))
+    assert np.array_equal(found, expected)
 
 
 def test_normalisation_undoes_what_shifts_and_stretches_every_unit(hybrid):

@@ -162,7 +162,8 @@ def test_a_lane_is_trained_as_it_would_be_alone(system, digits):
     assert not torch.allclose(both.to_key[0], both.to_key[1])
 
 
-def test_it_learns_and_the_chip_reads_as_it_does(files, program):
+def test_it_learns_and_the_chip_reads_as_it_does(system, files, program):
+    assert system["train"].SILENT == program.depth
     with np.load(files / "test.npz") as archive:
         x, y = archive["x"][:200], archive["y"][:200]
     exact, chip = program.run(x, "reference"), program.run(x)
