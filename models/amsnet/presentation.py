@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 Result = dict[str, Any]
 NAMES = {"amsnet": "AM-SNet", "plain": "the same without astrocytes", "gru": "GRU"}
@@ -200,8 +201,8 @@ def _markdown(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
 
 
 def _figure(results: list[Result]) -> Figure:
-    figure = Figure((9, 3.4), layout="constrained")
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.4, 1, 1))
+    figure = Figure((10, 3.2), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1, 1))
     _draw_bits(left, results)
     lengths = [each["length"] for each in results[0]["growth"]]
     for axes, key, scale, label in (
@@ -212,8 +213,12 @@ def _figure(results: list[Result]) -> Figure:
             values = np.array([[each[which][key] for each in result["growth"]] for result in results]) * scale
             axes.plot(lengths, values.mean(0), "o-", ms=3, label=title)
             axes.fill_between(lengths, values.min(0), values.max(0), alpha=0.2)
-        axes.set(xscale="log", yscale="log", xlabel="tokens so far", ylabel=label)
-    middle.legend(fontsize="small")
+        axes.set(xscale="log", xlabel="tokens so far", ylabel=label)
+        axes.set_xticks(lengths[::2], [str(each) for each in lengths[::2]])
+        axes.xaxis.set_minor_locator(NullLocator())
+    middle.set(yscale="log")
+    right.set(ylim=(0, None))
+    middle.legend(fontsize="small", loc="upper left")
     return figure
 
 

@@ -163,7 +163,7 @@ def test_a_lane_is_trained_as_it_would_be_alone(system, digits):
 
 
 def test_it_learns_and_the_chip_reads_as_it_does(system, files, program):
-    assert system["train"].SILENT == program.depth
+    assert program.depth == system["train"].SILENT
     with np.load(files / "test.npz") as archive:
         x, y = archive["x"][:200], archive["y"][:200]
     exact, chip = program.run(x, "reference"), program.run(x)
