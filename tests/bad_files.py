@@ -191,12 +191,12 @@ BAD_CHECKPOINTS = {
     "a dictionary": (_saved({"epoch": 3}), "holds a dict that astrodeploy did not write"),
     "another format": (_saved({"format": "other"}), "is no astrodeploy checkpoint: its format is 'other'"),
     "a later version": (
-        _changed(lambda data: data.update(version=3)),
-        "is a astrodeploy checkpoint of version 3; this astrodeploy reads up to 2: update astrodeploy",
+        _changed(lambda data: data.update(version=4)),
+        "is a astrodeploy checkpoint of version 4; this astrodeploy reads up to 3: update astrodeploy",
     ),
     "an earlier version": (
         _changed(lambda data: data.update(version=1)),
-        "of version 1; this astrodeploy reads versions from 2 on: make it anew from its source",
+        "of version 1; this astrodeploy reads versions from 3 on: make it anew from its source",
     ),
     "without a network": (
         _changed(lambda data: data.pop("network")),

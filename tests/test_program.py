@@ -193,12 +193,12 @@ def place(content, ranges):
     ("change", "message"),
     [
         (
-            lambda c: c.update(version=4),
-            "is a astrodeploy program of version 4; this astrodeploy reads up to 3: update",
+            lambda c: c.update(version=5),
+            "is a astrodeploy program of version 5; this astrodeploy reads up to 4: update",
         ),
         (
             lambda c: c.update(version=1),
-            "is a astrodeploy program of version 1; this astrodeploy reads versions from 3 on: make it anew",
+            "is a astrodeploy program of version 1; this astrodeploy reads versions from 4 on: make it anew",
         ),
         (lambda c: c.update(format="other"), "is no astrodeploy program: its format is 'other'"),
         (lambda c: c.pop("network"), "is malformed .*make the Program anew"),

@@ -164,8 +164,9 @@ def _population_text(population: Population) -> str:
             parts.append(f"period={node.period}")
         what = node.kind.name
     else:
-        parts = [f"{k}={_scalar_text(v)}" for k, v in node.scalars().items()]
-        parts += [f"{k}={array_text(v)}" for k, v in node.arrays().items()]
+        left_out = node.unused() if isinstance(node, Astrocyte) else frozenset()
+        parts = [f"{k}={_scalar_text(v)}" for k, v in node.scalars().items() if k not in left_out]
+        parts += [f"{k}={array_text(v)}" for k, v in node.arrays().items() if k not in left_out]
         what = type(node).__name__
     shape = "x".join(str(n) for n in population.shape)
     return f"{population.name}: {what}[{shape}] depth={population.depth} {' '.join(parts)}".rstrip()

@@ -222,6 +222,13 @@ class Astrocyte(Node):
         decay = float(self.decay.flat[0])
         return float(self.offset.flat[0]) / decay if decay else 0.0
 
+    def unused(self) -> frozenset[str]:
+        """Fields that say nothing: of another output, or nothing added."""
+        control = () if self.modulates else ("rate", "low", "high", "log_gain")
+        power = () if self.output == "power" else ("exponent",)
+        biases = ("left_bias", "right_bias", "factor_bias")
+        return frozenset((*control, *power, *(b for b in biases if not np.any(getattr(self, b)))))
+
     @property
     def remembers(self) -> bool:
         """Whether it has a state, and is not a mere function of what arrives."""
@@ -241,7 +248,7 @@ def gain_astrocyte(
     return Astrocyte(
         period=period,
         decay=np.array(decay),
-        drive=np.array(decay / period),
+        drive=np.array(decay / max(1, period)),
         offset=np.array(decay * set_point),
         output="gain",
         slow=1,

@@ -269,7 +269,9 @@ def _costs(results: Results) -> str:
     )
     return (
         "### What a digit costs on loihi2\n\nEstimates, mean over seeds, of events counted in a run of 300 clean "
-        "digits; ranges are those of the chip's published and derived constants.\n\n" + _table(head, rows)
+        "digits; ranges are those of the chip's published and derived constants. Energy holds static power for as long "
+        "as the digit takes: without astrocytes fewer cores are chosen, and a step may last longer on them.\n\n"
+        + _table(head, rows)
     )
 
 

@@ -39,7 +39,7 @@ graph dt=0.001s output=deep readout=count
   x: Input[2] depth=0 low=0 high=1 unit=1
   deep: LIF[3] depth=0 {SETTINGS} tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
   out: CubaLIF[2] depth=0 {SETTINGS} tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
-  astro: Astrocyte[2] depth=0 period=4 decay=0.05 rate=3 set_point=0.25 low=-2 high=2 log_gain=-1..1#b74fce6c
+  astro: Astrocyte[2] depth=0 period=4 output=gain slow=1 rate=3 low=-2 high=2 decay=0.05 drive=0.0125 offset=0.0125 log_gain=-1..1#b74fce6c
   x -> deep.current: float64[3x2] -4..6#0aa5dedf lag=0 delay=0
   astro -> deep.modulation +1: float64[3x2] 0..1#503fdbba lag=1 delay=0
   x -> out.current: float64[2x2] 0..1#7b38b86d lag=0 delay=0
@@ -62,7 +62,7 @@ graph dt=0.001s output=deep readout=count
   x: Input[2] depth=0 low=0 high=1 unit=1
   deep: LIF[3] depth=1 {SETTINGS} tau=0.01 r=1 v_leak=-0.25 v_threshold=1 v_reset=0 bias=0.125
   out: CubaLIF[2] depth=2 {SETTINGS} tau=0.01 r=1 v_leak=0 v_threshold=1 v_reset=0 bias=0 tau_syn=0.004 w_in=4
-  astro: Astrocyte[2] depth=1 period=4 decay=0.05 rate=3 set_point=0.25 low=-2 high=2 log_gain=-1..1#b74fce6c
+  astro: Astrocyte[2] depth=1 period=4 output=gain slow=1 rate=3 low=-2 high=2 decay=0.05 drive=0.0125 offset=0.0125 log_gain=-1..1#b74fce6c
   x -> deep.current: float64[3x2] -4..6#0aa5dedf lag=0 delay=1
   astro -> deep.modulation +1: float64[3x2] 0..1#503fdbba lag=1 delay=1
   x -> out.current: float64[2x2] 0..1#7b38b86d lag=0 delay=2

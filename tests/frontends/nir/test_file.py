@@ -116,7 +116,7 @@ def test_the_core_is_the_network_at_rest():
     graph = ad.load(Hybrid(bias=True))
     document = to_nir(graph)
     data = json.loads(document.metadata["astrodeploy"])
-    assert (data["schema"], data["version"]) == ("astrodeploy.nir", 2)
+    assert (data["schema"], data["version"]) == ("astrodeploy.nir", 3)
     assert (data["core"], data["dt"], data["reset"], data["threshold"]) == (
         "runs at rest",
         1e-3,
@@ -345,13 +345,13 @@ def test_damaged_metadata(name, hybrid_file, tmp_path):
 
 
 def test_metadata_of_another_version(hybrid_file, tmp_path):
-    path = edited(hybrid_file, tmp_path, rewrite(lambda data: data.update(version=3)))
+    path = edited(hybrid_file, tmp_path, rewrite(lambda data: data.update(version=4)))
     with pytest.raises(
-        NirError, match="its astrocytes are of astrodeploy.nir 3, read here is up to .* 2: update"
+        NirError, match="its astrocytes are of astrodeploy.nir 4, read here is up to .* 3: update"
     ):
         ad.load(path)
-    path = edited(hybrid_file, tmp_path, rewrite(lambda data: data.update(schema="other", version=3)))
-    with pytest.raises(NirError, match="its astrocytes are of other 3, read here is up to astrodeploy.nir 2"):
+    path = edited(hybrid_file, tmp_path, rewrite(lambda data: data.update(schema="other", version=4)))
+    with pytest.raises(NirError, match="its astrocytes are of other 4, read here is up to astrodeploy.nir 3"):
         ad.load(path)
     path = edited(hybrid_file, tmp_path, rewrite(lambda data: data.update(version=1)))
     with pytest.raises(NirError, match="its metadata is of astrodeploy.nir 1, which is read no more: export"):
