@@ -20,7 +20,9 @@ def models(as_json: Json = False) -> None:
     if as_json:
         screen.print_json(found)
         return
-    rows = [(f["name"], f["title"], "yes" if f["trained"] else "nothing to train", f["readme"]) for f in found]
+    rows = [
+        (f["name"], f["title"], "yes" if f["trained"] else "nothing to train", f["readme"]) for f in found
+    ]
     screen.table("Reference systems", ("name", "what it is", "train", "described in"), rows)
 
 
@@ -39,7 +41,9 @@ def train(
     """
     script = _folder(name) / "train.py"
     if not script.exists():
-        raise InputError(f"there is nothing to train in {name}: {script.with_name('README.md')} says what it is")
+        raise InputError(
+            f"there is nothing to train in {name}: {script.with_name('README.md')} says what it is"
+        )
     more = ["--help" if each == "--help-more" else each for each in context.args]
     folder = Path("build") / name if output is None else output
     command = [sys.executable, str(script), "-o", str(folder), "--seed", str(seed), *more]

@@ -26,7 +26,9 @@ def brian2(job: Job) -> Recording:
     """
     for population in job.program.reference.populations:
         if carries_signal(population.node) or not isinstance(population.node, KNOWN):
-            kind = type(population.node).__name__ + (" that carries a signal" * carries_signal(population.node))
+            kind = type(population.node).__name__ + (
+                " that carries a signal" * carries_signal(population.node)
+            )
             raise EngineError(f"{population.name} is a {kind}, which is not said in Brian2: leave brian2 out")
     with runtime() as library:
         at_once = max(1, SYNAPSES_AT_ONCE // max(1, _synapse_count(job)))
