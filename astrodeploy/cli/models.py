@@ -37,16 +37,15 @@ def train(
 ) -> None:
     """Train a reference system: writes model.pt, test.npz, and calibrate.npz where it is needed.
 
-    Further options go to the system's own train.py: try `astrodeploy train NAME --help-more`.
+    Further options go to the system's own train.py, whose README names them.
     """
     script = _folder(name) / "train.py"
     if not script.exists():
         raise InputError(
             f"there is nothing to train in {name}: {script.with_name('README.md')} says what it is"
         )
-    more = ["--help" if each == "--help-more" else each for each in context.args]
     folder = Path("build") / name if output is None else output
-    command = [sys.executable, str(script), "-o", str(folder), "--seed", str(seed), *more]
+    command = [sys.executable, str(script), "-o", str(folder), "--seed", str(seed), *context.args]
     if code := subprocess.run(command, check=False).returncode:
         raise typer.Exit(code if code in (1, 2, 130) else 1)
 

@@ -82,7 +82,7 @@ def _sends_values(node: Node) -> bool:
 def _unit_ahead(draft: Draft, population: Population) -> float:
     """What a message of a population is to mean before it is quantised."""
     if isinstance(population.node, Astrocyte):
-        return message_unit(population, population.node, draft.calibration)
+        return message_unit(draft.graph, population, population.node, draft.calibration)
     if draft.calibration is None:
         raise UnsupportedError(
             f"{population.name} sends its membrane around a loop, so that what its messages mean depends on "

@@ -14,12 +14,10 @@ from astrodeploy.ir.nodes import SigmaDelta
 from astrodeploy.ir.numbers import Fixed
 from astrodeploy.passes.base import Notes
 from astrodeploy.program import Note
+from astrodeploy.quantisation.scales import EXPONENTS
 
 MESSAGE = 2.0**-MESSAGE_BITS  # what a message of 1 means
 ACTIVATION = 2.0**ACTIVATION_BITS  # integers that make an activation of 1.0
-
-
-EXPONENTS = Range(-8, 7)
 
 
 def quantised_sigma_delta(

@@ -27,7 +27,7 @@ from astrodeploy.engines.reference import flat, output_of
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Compartments, Connection, Graph, Population
 from astrodeploy.ir.arrays import FloatArray, IntArray
-from astrodeploy.ir.numbers import DECAY, Fixed
+from astrodeploy.ir.numbers import DECAY, Fixed, Rounded
 from astrodeploy.ir.wiring import Wiring
 from astrodeploy.program import Note
 from astrodeploy.quantisation.rounding import Part
@@ -40,11 +40,13 @@ POWER_PORTS = ("factor",)  # whose 1.0 is a power of two, because a message's is
 Source = Callable[[str], tuple[float, Range]]
 
 
-def message_unit(population: Population, node: Astrocyte, calibration: Calibration | None) -> float:
+def message_unit(
+    graph: Graph, population: Population, node: Astrocyte, calibration: Calibration | None
+) -> float:
     """What a message of 1 of such an astrocyte means, before anything else of it is known."""
     extent = extent_of(population, calibration)
     bits = floor(log2(MESSAGE.high / (MARGIN * extent.message or 1.0)))
-    factored = extent.message != extent.output
+    factored = any(c.port == "factor" for c in graph.into(population.name))
     return 2.0 ** -(bits if factored else min(bits, OUTPUT_UNITS.get(node.output, bits)))
 
 
@@ -83,7 +85,7 @@ def quantised_signals(
         slow=bool(node.slow),
     )
     made = _Made(graph, population, node, form, extent, source, weights)
-    return made.part(message_unit(population, node, calibration))
+    return made.part(message_unit(graph, population, node, calibration))
 
 
 @dataclass(frozen=True)
@@ -120,22 +122,13 @@ class _Made:
             raise UnsupportedError(
                 f"{name} sends up to {self.extent.message:g}, too little beside its states"
             )
-        mantissa, drive_shift = _mantissas(
-            flat(node.drive, size) * state / drive_unit, kind.parameters["drive"], f"{name}.drive"
-        )
+        decay = self._decay()
         rounded = {
-            "drive": mantissa,
-            "drive_shift": np.full(size, drive_shift),
-            "offset": Fixed(WIDE, state).round(flat(node.offset, size), f"{name}.offset").integers,
             "message_shift": np.full(size, round(shift)),
             "product_shift": np.full(size, product_shift),
+            "trace_decay": decay.integers,
         }
-        decay = DECAY.round(flat(node.decay, size), f"{name}.decay")
-        rounded["trace_decay"] = decay.integers
-        for port in ("left", "right", "factor"):
-            if port in ports:
-                bias = flat(node.arrays()[f"{port}_bias"], size)
-                rounded[f"{port}_bias"] = Fixed(WIDE, ports[port].unit).round(bias, f"{name}.{port}").integers
+        rounded |= self._drive(kind, state, drive_unit) | self._biases(ports)
         rounded |= self._function(kind, state, output)
         units = {"trace": state, "count": drive_unit, "output": output, "message": 1 / meaning}
         rest = np.rint(output_of(node, np.zeros(size)) * output)
@@ -151,6 +144,34 @@ class _Made:
         notes = self._notes(ports, decay.worst, state, 1 / meaning)
         connections = tuple(c for port in ports.values() for c in port.connections)
         return Part(replace(self.population, node=compartments), connections, notes, meaning)
+
+    def _decay(self) -> Rounded:
+        exact = flat(self.node.decay, self.population.size)
+        decay = DECAY.round(exact, f"{self.population.name}.decay")
+        if np.any((exact > 0) & (decay.integers == 0)):
+            raise UnsupportedError(
+                f"{self.population.name}'s decay of {exact[exact > 0].min():g} a window rounds to none at all: the "
+                "chip has 4096ths; make its period longer, or its decay 0"
+            )
+        return decay
+
+    def _drive(self, kind: Kind, state: float, unit: float) -> dict[str, IntArray]:
+        """From a window's drive, and from nothing, to the state."""
+        name, size = self.population.name, self.population.size
+        exact = flat(self.node.drive, size) * state / unit
+        mantissa, shift = _mantissas(exact, kind.parameters["drive"], f"{name}.drive")
+        offset = Fixed(WIDE, state).round(flat(self.node.offset, size), f"{name}.offset").integers
+        return {"drive": mantissa, "drive_shift": np.full(size, shift), "offset": offset}
+
+    def _biases(self, ports: Mapping[str, _Port]) -> dict[str, IntArray]:
+        """What is added to what arrives at the ports of products, in their units."""
+        found: dict[str, IntArray] = {}
+        for port in ("left", "right", "factor"):
+            if port in ports:
+                bias = flat(self.node.arrays()[f"{port}_bias"], self.population.size)
+                rounded = Fixed(WIDE, ports[port].unit).round(bias, f"{self.population.name}.{port}")
+                found[f"{port}_bias"] = rounded.integers
+        return found
 
     # ---- what arrives ----------------------------------------------------------------------------
 

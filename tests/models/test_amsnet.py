@@ -9,31 +9,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_modules import modules_of
 
 import astrodeploy as ad
 from astrodeploy.resources import data_folder
 
 FOLDER = data_folder("models") / "amsnet"
-MODULES = ("text", "model", "train", "lengths", "presentation", "study")
 UNITY = 4096  # what a decay is a whole number of parts of, on the chip
 
 
 @pytest.fixture(scope="module")
 def amsnet():
-    """Its modules, imported as a script in its folder does."""
-    kept = {name: sys.modules.pop(name, None) for name in MODULES}
-    sys.path.insert(0, str(FOLDER))
+    """Its modules, by name."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as train.py does: the matrices are small
-    try:
-        yield {name: __import__(name) for name in MODULES}
-    finally:
-        torch.set_num_threads(threads)
-        sys.path.remove(str(FOLDER))
-        for name in MODULES:
-            sys.modules.pop(name, None)
-            if kept[name] is not None:
-                sys.modules[name] = kept[name]
+    with modules_of("amsnet") as modules:
+        yield modules
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

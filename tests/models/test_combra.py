@@ -8,28 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_modules import modules_of
 
 import astrodeploy as ad
 from astrodeploy.resources import data_folder
 
 FOLDER = data_folder("models") / "combra"
 PUBLIC = Path(__file__).parents[3] / "shared/data/combra/sic_table.csv"
-MODULES = ("model", "train", "study")
 
 
 @pytest.fixture(scope="module")
 def combra():
-    """Its modules, imported as a script in its folder does."""
-    kept = {name: sys.modules.pop(name, None) for name in MODULES}
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield {name: __import__(name) for name in MODULES}
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in MODULES:
-            sys.modules.pop(name, None)
-            if kept[name] is not None:
-                sys.modules[name] = kept[name]
+    """Its modules, by name."""
+    with modules_of("combra") as modules:
+        yield modules
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from model_modules import modules_of
 
 import astrodeploy as ad
 from astrodeploy.nn import carry, unroll
@@ -14,22 +15,13 @@ from astrodeploy.resources import data_folder
 
 DIGITS = 10
 FOLDER = data_folder("models") / "hybrid"
-MODULES = tuple(sorted(path.stem for path in FOLDER.glob("*.py")))
 
 
 @pytest.fixture(scope="module")
 def hybrid():
-    """Its modules, imported as a script in its folder does."""
-    kept = {name: sys.modules.pop(name, None) for name in MODULES}
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield {name: __import__(name) for name in MODULES}
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in MODULES:
-            sys.modules.pop(name, None)
-            if kept[name] is not None:
-                sys.modules[name] = kept[name]
+    """Its modules, by name."""
+    with modules_of("hybrid") as modules:
+        yield modules
 
 
 @pytest.fixture(scope="module")

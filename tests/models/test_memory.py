@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_modules import modules_of
 from scipy.integrate import solve_ivp
 
 import astrodeploy as ad
@@ -17,23 +18,14 @@ from astrodeploy.nn import unroll
 from astrodeploy.resources import data_folder
 
 FOLDER = data_folder("models") / "memory"
-MODULES = ("model", "dynamics", "train", "chip", "tables", "study")
 LAST = -1
 
 
 @pytest.fixture(scope="module")
 def memory():
-    """Its modules, imported as a script in its folder does."""
-    kept = {name: sys.modules.pop(name, None) for name in MODULES}
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield {name: __import__(name) for name in MODULES}
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in MODULES:
-            sys.modules.pop(name, None)
-            if kept[name] is not None:
-                sys.modules[name] = kept[name]
+    """Its modules, by name."""
+    with modules_of("memory") as modules:
+        yield modules
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import nir
 import numpy as np
 import pytest
 import torch
+from model_modules import modules_of
 
 import astrodeploy as ad
 from astrodeploy.resources import data_folder
 
 FOLDER = data_folder("models") / "transformer"
-MODULES = ("model", "train", "ablation", "tables", "study")
 SHAPES = [
     {},
     {"causal": True},
@@ -27,17 +27,9 @@ SHAPES = [
 
 @pytest.fixture(scope="module")
 def system():
-    """Its modules, imported as a script in its folder does."""
-    kept = {name: sys.modules.pop(name, None) for name in MODULES}
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield {name: __import__(name) for name in MODULES}
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in MODULES:
-            sys.modules.pop(name, None)
-            if kept[name] is not None:
-                sys.modules[name] = kept[name]
+    """Its modules, by name."""
+    with modules_of("transformer") as modules:
+        yield modules
 
 
 @pytest.fixture(scope="module")

@@ -7,28 +7,20 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from model_modules import modules_of
 
 import astrodeploy as ad
 from astrodeploy.nn import Astrocyte, unroll
 from astrodeploy.resources import data_folder
 
 FOLDER = data_folder("models") / "tripartite"
-MODULES = ("model", "reduced", "chip", "tables", "study")
 
 
 @pytest.fixture(scope="module")
 def tripartite():
-    """Its modules, imported as a script in its folder does."""
-    kept = {name: sys.modules.pop(name, None) for name in MODULES}
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield {name: __import__(name) for name in MODULES}
-    finally:
-        sys.path.remove(str(FOLDER))
-        for name in MODULES:
-            sys.modules.pop(name, None)
-            if kept[name] is not None:
-                sys.modules[name] = kept[name]
+    """Its modules, by name."""
+    with modules_of("tripartite") as modules:
+        yield modules
 
 
 # ---- the full model ------------------------------------------------------------------------------------

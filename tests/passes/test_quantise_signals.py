@@ -1,7 +1,6 @@
 """Networks of astrocytes that carry signals: from torch to integers, on every engine."""
 
 import filecmp
-from dataclasses import replace
 from pathlib import Path
 
 import nir
@@ -114,6 +113,20 @@ def test_beyond_what_the_data_showed_it_saturates():
     assert np.all(held < 225) and np.all(held > 81)
 
 
+def test_a_window_whose_messages_are_smaller_than_its_rest():
+    """At rest a sigmoid is a half, which is never sent: what is sent decides the unit."""
+    x = np.random.default_rng(0).integers(3, 9, (4, 16, 3)).astype(float)
+    program = ad.compile(Product("sigmoid", period=4, decay=0.5, drive=-0.03), target="loihi2", calibrate=x)
+    verified = ad.verify(program, x[:2], engines=("fast",))
+    assert verified.distance.total.membrane < 1e-3
+
+
+def test_a_decay_that_rounds_to_none_is_refused():
+    x = np.random.default_rng(0).integers(-8, 9, (4, 10, 3)).astype(float)
+    with pytest.raises(UnsupportedError, match="unit's decay of 0.0001 a window rounds to none at all"):
+        ad.compile(Product(decay=1e-4), target="loihi2", calibrate=x)
+
+
 def test_two_kinds_of_units_are_two_kinds():
     """What differs in form has another name; what differs in numbers has not."""
     x = np.random.default_rng(0).integers(-8, 9, (4, 10, 3)).astype(float)
@@ -122,4 +135,3 @@ def test_two_kinds_of_units_are_two_kinds():
     slow = ad.compile(Product("sigmoid", decay=0.5), target="loihi2", calibrate=x).network["unit"].node
     assert plain.kind == other.kind
     assert slow.kind.name == "astrocyte_product_sigmoid" != plain.kind.name
-    assert replace(slow.kind, doc="") == slow.kind
