@@ -267,6 +267,27 @@ def verify(
     The oracle always runs: it is what the integer engines are held against. An engine that can't run
     is listed in `not_run`. Raises InputError for an engine that has no place here, StimulusError.
     """
+    _require_comparable(engines)
+    plan = make_plan(program, x, steps, carry, _all_states(program))
+    oracle = engine_named("oracle")(plan.job)
+    comparisons: list[Comparison] = []
+    brian2 = None
+    not_run: dict[str, str] = {}
+    for name in engines:
+        try:
+            if name == "brian2":
+                require_floats(program, "brian2")
+                brian2 = _by_sample(plan, _brian2(plan.job))
+            elif name != "oracle":
+                recording = engine_named(name)(plan.job)
+                comparisons.append(_by_sample(plan, compare(oracle, recording, ("oracle", name))))
+        except EngineError as error:
+            not_run[name] = str(error)
+    found = None if program.reference.is_integer else distance(plan, labels)
+    return Verification(tuple(comparisons), brian2, found, not_run)
+
+
+def _require_comparable(engines: tuple[str, ...]) -> None:
     if unknown := sorted(set(engines) - {*INTEGER_ENGINES, "brian2"}):
         raise InputError(f"verify compares {', '.join(INTEGER_ENGINES)} and brian2, not {', '.join(unknown)}")
     if not {"fast", "lava"} & set(engines):
@@ -274,27 +295,6 @@ def verify(
             "verify holds integer engines against the oracle: name fast or lava too, "
             f"not only {', '.join(engines) or 'none'}"
         )
-    plan = make_plan(program, x, steps, carry, _all_states(program))
-    oracle = engine_named("oracle")(plan.job)
-    comparisons: list[Comparison] = []
-    not_run: dict[str, str] = {}
-    for name in engines:
-        if name in INTEGER_ENGINES and name != "oracle":
-            try:
-                recording = engine_named(name)(plan.job)
-            except EngineError as error:
-                not_run[name] = str(error)
-                continue
-            comparisons.append(_by_sample(plan, compare(oracle, recording, ("oracle", name))))
-    brian2 = None
-    if "brian2" in engines:
-        try:
-            require_floats(program, "brian2")
-            brian2 = _by_sample(plan, _brian2(plan.job))
-        except EngineError as error:
-            not_run["brian2"] = str(error)
-    found = None if program.reference.is_integer else distance(plan, labels)
-    return Verification(tuple(comparisons), brian2, found, not_run)
 
 
 def _all_states(program: Program) -> frozenset[StateName]:

@@ -58,15 +58,19 @@ def quantised_astrocytes(
         units={"trace": 2.0**TRACE_BITS, "log_gain": 2.0**LOG_BITS},
     )
     errors = {"set_point": set_point.worst, "trace_decay": trace_decay.worst}
+    note = _note(name, node, error, errors)
+    return replace(population, node=compartments), (replace(pool, wiring=Dense(whole)),), (note,)
+
+
+def _note(name: str, node: Astrocyte, error: float, errors: dict[str, float]) -> Note:
     told = ", ".join(f"{key} by {worst:.2g} of its value" for key, worst in errors.items() if worst)
-    note = Note(
+    return Note(
         name,
         f"updated every {node.period} steps; gains from {2**node.low:g} to {2**node.high:g} in "
         f"{GAIN.bits} bits, 1.0 is {GAIN_UNITY}; rounded: {told or 'nothing'}; pool weights are "
         + ("exact" if error < 1e-12 else f"rounded by at most {error:.2%} of the largest, their sums kept"),
         {"largest pool weight error": error} | errors,
     )
-    return replace(population, node=compartments), (replace(pool, wiring=Dense(whole)),), (note,)
 
 
 def _factor(name: str, what: str, value: float) -> tuple[int, int]:

@@ -208,8 +208,9 @@ def rearranged(path: str, operation: Callable[[torch.Tensor], torch.Tensor], sig
         raise InputError(
             f"{path} does not take values of shape {_text(signal.shape)}: {str(error).splitlines()[0]}"
         ) from error
-    alike = moved.ndim and len(moved) == 2 and torch.equal(moved[1], moved[0] + size)
-    if not alike or not moved[0].numel():
+    if not moved.numel():
+        raise InputError(f"{path} leaves nothing of values of shape {_text(signal.shape)}")
+    if not (moved.ndim and len(moved) == 2 and torch.equal(moved[1], moved[0] + size)):
         raise UnsupportedError(f"{path} moves values from one sample of the batch to another")
     return signal.selected(moved[0].numpy())
 

@@ -107,11 +107,17 @@ class Signal:
         return self.through(picked, shape)
 
     def plus(self, other: "Signal") -> "Signal":
-        """The sum of two. Raises InputError where their shapes differ."""
+        """The sum of two, widths of 1 repeated as torch does. Raises InputError where they don't fit."""
         one, two = self.known_as(other.shape), other.known_as(self.shape)
         if one.shape != two.shape:
-            raise InputError(f"a sum adds {_text(one.shape)} and {_text(two.shape)} values")
+            shape = _common(one._known(), two._known())
+            one, two = one.repeated(shape), two.repeated(shape)
         return Signal(one.terms + two.terms, one.shape, _sum(one.bias, two.bias))
+
+    def repeated(self, shape: Shape) -> "Signal":
+        """Widths of 1 repeated to those of a shape of as many dimensions."""
+        places = np.arange(self.size).reshape(self._known())
+        return self.selected(np.broadcast_to(places, shape))
 
     def known_as(self, shape: Shape | None) -> "Signal":
         """With that shape, where it has none yet."""
@@ -169,6 +175,13 @@ def merged(terms: Iterable[Term], size: int) -> list[tuple[str | Past, int, Wiri
         before = found.get((term.source, term.lag))
         found[term.source, term.lag] = wiring if before is None else together(before, wiring)
     return [(source, lag, wiring) for (source, lag), wiring in found.items()]
+
+
+def _common(one: Shape, two: Shape) -> Shape:
+    """The shape of a sum; of equally many dimensions, so that a sample is not added to another."""
+    if len(one) != len(two) or any(a != b and 1 not in (a, b) for a, b in zip(one, two, strict=True)):
+        raise InputError(f"a sum adds {_text(one)} and {_text(two)} values")
+    return np.broadcast_shapes(one, two)
 
 
 def _sum(a: Array | None, b: Array | None) -> Array | None:

@@ -131,6 +131,15 @@ def test_sums_branches_and_parallel_connections():
     assert np.array_equal(weights["input -> b.current"], numpy(module.direct.weight))
 
 
+def test_a_sum_repeats_what_is_one_wide():
+    module = Net(
+        lambda m, x, s: m.cell(m.one(x) + m.fc(x), s), one=linear(6, 1, 0), fc=linear(6, 5, 1), cell=box()
+    )
+    (connection,) = load(module).into("cell")
+    wanted = module.one.weight.detach().double() + module.fc.weight.detach().double()
+    assert np.array_equal(connection.weight, wanted)
+
+
 def test_the_input_shape_is_that_of_the_first_linear_or_what_is_given():
     module = Net(
         lambda m, x, s: m.cell(m.fc(m.flat(x)), s), flat=torch.nn.Flatten(), fc=linear(6, 4, 0), cell=box()
@@ -394,6 +403,8 @@ def test_shapes_that_do_not_match():
         lambda m, x, s: m.cell(m.fc(x) + m.deep(x)), fc=linear(6, 5, 0), deep=linear(6, 4, 1), cell=box()
     )
     refused(module, "a sum adds 5 and 4 values", InputError)
+    module = Net(lambda m, x, s: m.cell(m.fc(x)[:, 5:]), fc=linear(6, 5, 0), cell=box())
+    refused(module, "leaves nothing of values of shape 5", InputError)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
