@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from hashlib import sha256
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 from gallery import BEGIN, END, MODELS, ORDER, write_gallery
 
 JOBS = 2
+RELEASES = ("torch", "numpy", "norse", "snntorch", "scikit-learn", "brian2")  # that results may change with
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -125,12 +127,12 @@ def _present(name: str, seeds: int, out: Path) -> None:
 
 
 def _study(name: str) -> Any:
-    """A system's study.py, imported with its folder first on the path."""
+    """A system's study.py, imported with its folder first on the path, and that of common.py after it."""
     import matplotlib
 
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = name
-    sys.path[0] = str(MODELS / name)
+    sys.path[:1] = [str(MODELS / name), str(MODELS)]
     return import_module("study")
 
 
@@ -152,13 +154,14 @@ def _is_known(name: str, seed: int, out: Path) -> bool:
 
 
 def _fingerprint(name: str) -> str:
-    """Hash of all code that a measurement depends on."""
+    """Hash of all that a measurement depends on: code, chips, data, releases of Python and of packages."""
     import astrodeploy
 
     package = Path(astrodeploy.__file__).parent
-    files = [*sorted((MODELS / name).glob("*.py")), *sorted(package.rglob("*.py"))]
-    files += sorted((MODELS.parent / "targets").rglob("*.toml"))
-    digest = sha256()
+    files = [MODELS / "common.py", *sorted((MODELS / name).glob("*.py")), *sorted(package.rglob("*.py"))]
+    files += sorted((MODELS.parent / "targets").rglob("*.toml")) + sorted((MODELS / "data").glob("*.npz"))
+    releases = [f"{each} {version(each)}" for each in RELEASES]
+    digest = sha256(" ".join([sys.version, *releases]).encode())
     for each in files:
         digest.update(each.read_bytes())
     return digest.hexdigest()

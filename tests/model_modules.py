@@ -11,14 +11,15 @@ from astrodeploy.resources import data_folder
 @contextmanager
 def modules_of(system: str) -> Iterator[dict[str, ModuleType]]:
     """By name. Several systems have a model.py: afterwards sys.modules is as it was."""
-    folder = data_folder("models") / system
+    models = data_folder("models")
+    folder = models / system
     names = sorted(path.stem for path in folder.glob("*.py"))
     kept = {name: sys.modules.pop(name, None) for name in names}
-    sys.path.insert(0, str(folder))
+    sys.path[:0] = [str(folder), str(models)]
     try:
         yield {name: __import__(name) for name in names}
     finally:
-        sys.path.remove(str(folder))
+        del sys.path[:2]
         for name in names:
             sys.modules.pop(name, None)
             if kept[name] is not None:

@@ -18,6 +18,7 @@ MESSAGE = Range(-(1 << 15) + 1, (1 << 15) - 1)
 EXPONENT_BITS = 12  # of the power's exponent
 SHARE_BITS = 14  # a sigmoid's or tanh's 1.0, before the message's shift
 SHIFT = Range(0, 40)
+SCALE = Range(-96 << LOG_BITS, 96 << LOG_BITS)  # log2 of a factor; with log2 of a state still within WIDE
 ARGUMENTS = ("exp2", "sigmoid", "tanh", "elu")  # whose argument is in LOG_BITS
 
 
@@ -147,7 +148,7 @@ def _parameters(form: Form) -> dict[str, Range]:
     if form.output in ARGUMENTS:
         parameters |= {"argument": Range.unsigned(14), "argument_shift": SHIFT}
     if form.output in ("exp2", "power", "log2"):
-        parameters |= {"scale": Range.signed(8 + LOG_BITS)}
+        parameters |= {"scale": SCALE}
     if form.output == "power":
         parameters |= {"exponent": Range.signed(3 + EXPONENT_BITS)}
     return parameters

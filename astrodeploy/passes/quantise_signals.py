@@ -238,7 +238,13 @@ class _Made:
         if output == "identity":
             return state
         if output in OUTPUT_UNITS:
-            return 2.0 ** OUTPUT_UNITS[output]
+            unit = 2.0 ** OUTPUT_UNITS[output]
+            if MARGIN * self.extent.output * unit > WIDE.high:
+                raise UnsupportedError(
+                    f"{self.population.name}'s {output} becomes {self.extent.output:g}, and the chip's holds at most "
+                    f"{WIDE.high / MARGIN / unit:g}: make its drive smaller"
+                )
+            return unit
         held = WIDE.high if self.form.factor else MESSAGE.high
         room = 2.0 ** floor(log2(held / (MARGIN * self.extent.output or 1.0)))
         return room if self.form.factor else max(message, room)
