@@ -33,7 +33,7 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The folder to write to; build/NAME unless given.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="What everything random comes from.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="What everything random comes from.")] = 7,
 ) -> None:
     """Train a reference system: writes model.pt, test.npz, and calibrate.npz where it is needed.
 
@@ -45,6 +45,8 @@ def train(
             f"there is nothing to train in {name}: {script.with_name('README.md')} says what it is"
         )
     folder = Path("build") / name if output is None else output
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"-o {folder} is a file: name a folder, which is made where there is none")
     command = [sys.executable, str(script), "-o", str(folder), "--seed", str(seed), *context.args]
     if code := subprocess.run(command, check=False).returncode:
         raise typer.Exit(code if code in (1, 2, 130) else 1)

@@ -16,6 +16,7 @@ from astrodeploy.compartments.lif import decay
 WIDE = Range(-(1 << 23) + 1, (1 << 23) - 1)  # states, and what arrives in a step
 MESSAGE = Range(-(1 << 15) + 1, (1 << 15) - 1)
 EXPONENT_BITS = 12  # of the power's exponent
+LONG = Range(-(1 << 30) + 1, (1 << 30) - 1)  # an elu, which grows as its argument does
 SHARE_BITS = 14  # a sigmoid's or tanh's 1.0, before the message's shift
 SHIFT = Range(0, 40)
 SCALE = Range(-96 << LOG_BITS, 96 << LOG_BITS)  # log2 of a factor; with log2 of a state still within WIDE
@@ -38,6 +39,11 @@ class Form:
     factor: bool
     output: str
     slow: bool
+
+    @property
+    def keeps_output(self) -> bool:
+        """Whether the output is a state: made once a window, multiplied in every step."""
+        return self.window and self.factor
 
     @property
     def name(self) -> str:
@@ -80,9 +86,10 @@ def _output(n: Neuron, form: Form, state: Value) -> Value:
     argument = shift_toward_zero(state * n.argument, n.argument_shift)
     if form.output == "exp2":
         return saturate(functions.exp2(argument + n.scale), 0, WIDE.high)
-    argument = saturate(argument, WIDE.low, WIDE.high)
     if form.output == "elu":
-        return saturate(functions.elu(argument), 0, WIDE.high)
+        grown = functions.elu(saturate(argument, LONG.low, LONG.high))
+        return saturate(grown, 0, WIDE.high) if form.keeps_output else grown
+    argument = saturate(argument, WIDE.low, WIDE.high)
     return {"sigmoid": functions.sigmoid, "tanh": functions.tanh}[form.output](argument, SHARE_BITS)
 
 
@@ -133,7 +140,7 @@ def _ports(form: Form) -> list[str]:
 
 def _states(form: Form) -> dict[str, State]:
     kept = State(WIDE, slow=form.slow)
-    names = ["count"] * form.window + ["trace"] * form.memory + ["output"] * (form.window and form.factor)
+    names = ["count"] * form.window + ["trace"] * form.memory + ["output"] * form.keeps_output
     return dict.fromkeys(names, kept)
 
 

@@ -20,8 +20,14 @@ def all_rates(program: Program, rates: float | Mapping[str, float]) -> dict[str,
         rates = dict.fromkeys(asked, rates)
     missing = [name for name in asked if name not in rates]
     unknown = [str(name) for name in rates if name not in {p.name for p in layers}]
-    if missing or unknown:
-        raise InputError(f"rates are needed for {', '.join(asked)}, given are {', '.join(map(str, rates))}")
+    if missing:
+        raise InputError(f"rates are needed for {', '.join(asked)}; that of {', '.join(missing)} is missing")
+    if unknown:
+        clocked = any(p.name in unknown for p in network.populations)
+        raise InputError(
+            f"rates are taken of {', '.join(asked)}, not of {', '.join(unknown)}"
+            + ": astrocytes send by their own clock" * clocked
+        )
     for name, rate in rates.items():
         if not 0 <= rate <= 1:
             raise InputError(

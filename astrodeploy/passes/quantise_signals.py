@@ -16,7 +16,9 @@ from astrodeploy.compartments.functions import LOG_BITS
 from astrodeploy.compartments.graded import (
     ARGUMENTS,
     EXPONENT_BITS,
+    LONG,
     MESSAGE,
+    SCALE,
     SHARE_BITS,
     WIDE,
     Form,
@@ -34,6 +36,7 @@ from astrodeploy.quantisation.rounding import Part
 from astrodeploy.quantisation.scales import EXPONENTS
 from astrodeploy.quantisation.seen import Calibration, Extent
 
+FEW = 256  # integers that a message should reach, so that rounding is less than 0.2 % of it
 MARGIN = 1.5  # times what the data showed that states and messages have room for
 OUTPUT_UNITS = {"elu": LOG_BITS, "log2": LOG_BITS, "sigmoid": SHARE_BITS, "tanh": SHARE_BITS}
 POWER_PORTS = ("factor",)  # whose 1.0 is a power of two, because a message's is
@@ -44,20 +47,32 @@ def message_unit(
     graph: Graph, population: Population, node: Astrocyte, calibration: Calibration | None
 ) -> float:
     """What a message of 1 of such an astrocyte means, before anything else of it is known."""
-    extent = extent_of(population, calibration)
+    extent = extent_of(graph, population, calibration)
     bits = floor(log2(MESSAGE.high / (MARGIN * extent.message or 1.0)))
-    factored = any(c.port == "factor" for c in graph.into(population.name))
+    factored = _has_factor(graph, population)
     return 2.0 ** -(bits if factored else min(bits, OUTPUT_UNITS.get(node.output, bits)))
 
 
-def extent_of(population: Population, calibration: Calibration | None) -> Extent:
-    """How large everything became. Raises UnsupportedError without data."""
+def extent_of(graph: Graph, population: Population, calibration: Calibration | None) -> Extent:
+    """How large everything became. Raises UnsupportedError without data, or with too short ones."""
+    name, node = population.name, population.node
+    assert isinstance(node, Astrocyte)
     if calibration is None:
         raise UnsupportedError(
-            f"{population.name} computes with values of which only data tell how large they become: compile the "
+            f"{name} computes with values of which only data tell how large they become: compile the "
             "network with calibration data (--calibrate)"
         )
-    return calibration.extents[population.name]
+    needed = node.period + (node.period > 1 and _has_factor(graph, population))
+    if calibration.steps < needed:
+        raise UnsupportedError(
+            f"{name} answers first after a window of {node.period} steps, and the calibration samples have "
+            f"{calibration.steps}: give samples of at least {needed} steps"
+        )
+    return calibration.extents[name]
+
+
+def _has_factor(graph: Graph, population: Population) -> bool:
+    return any(c.port == "factor" for c in graph.into(population.name))
 
 
 def quantised_signals(
@@ -73,7 +88,7 @@ def quantised_signals(
     `source` tells what a message of 1 of a population means, and all it may send; `weights` what a
     weight may be. Raises UnsupportedError where a format can't hold a value.
     """
-    extent = extent_of(population, calibration)
+    extent = extent_of(graph, population, calibration)
     ports = {c.port for c in graph.into(population.name)}
     form = Form(
         window=node.period > 1,
@@ -113,7 +128,7 @@ class _Made:
         """All of it; a message of 1 is to stand for `meaning`."""
         kind, node, size = astrocyte_of(self.form), self.node, self.population.size
         ports, product_shift, drive_unit = self._drives()
-        state = 2.0 ** floor(log2(WIDE.high / (MARGIN * self.extent.state or 1.0)))
+        state = self._state_unit(kind, drive_unit)
         output = self._output_unit(state, 1 / meaning)
         factor = ports["factor"].unit if self.form.factor else 1.0
         shift = log2(output * factor * meaning)
@@ -128,7 +143,8 @@ class _Made:
             "product_shift": np.full(size, product_shift),
             "trace_decay": decay.integers,
         }
-        rounded |= self._drive(kind, state, drive_unit) | self._biases(ports)
+        driven, drive_error = self._drive(kind, state, drive_unit)
+        rounded |= driven | self._biases(ports)
         rounded |= self._function(kind, state, output)
         units = {"trace": state, "count": drive_unit, "output": output, "message": 1 / meaning}
         rest = np.rint(output_of(node, np.zeros(size)) * output)
@@ -141,7 +157,8 @@ class _Made:
             period=node.period if self.form.window else 0,
             units=units,
         )
-        notes = self._notes(ports, decay.worst, state, 1 / meaning)
+        errors = {"decay": decay.worst if self.form.memory else 0.0, "drive": drive_error}
+        notes = (self._note(errors, state, output, 1 / meaning), *self._about_weights(ports))
         connections = tuple(c for port in ports.values() for c in port.connections)
         return Part(replace(self.population, node=compartments), connections, notes, meaning)
 
@@ -155,13 +172,25 @@ class _Made:
             )
         return decay
 
-    def _drive(self, kind: Kind, state: float, unit: float) -> dict[str, IntArray]:
-        """From a window's drive, and from nothing, to the state."""
+    def _state_unit(self, kind: Kind, drive_unit: float) -> float:
+        """Integers that make 1.0 of the state: as many as it, the offset and the drive's factor have room for."""
+        rooms = [WIDE.high / (MARGIN * self.extent.state or 1.0)]
+        offset, drive = (float(np.abs(each).max()) for each in (self.node.offset, self.node.drive))
+        if offset:
+            rooms.append(WIDE.high / offset)
+        if drive:
+            rooms.append(kind.parameters["drive"].high * drive_unit / drive)
+        return 2.0 ** floor(log2(min(rooms)))
+
+    def _drive(self, kind: Kind, state: float, unit: float) -> tuple[dict[str, IntArray], float]:
+        """From a window's drive, and from nothing, to the state; the largest error of a neuron's factor."""
         name, size = self.population.name, self.population.size
         exact = flat(self.node.drive, size) * state / unit
         mantissa, shift = _mantissas(exact, kind.parameters["drive"], f"{name}.drive")
+        off = np.abs(mantissa / 2.0**shift - exact)
+        error = np.divide(off, np.abs(exact), out=np.zeros(size), where=exact != 0).max()
         offset = Fixed(WIDE, state).round(flat(self.node.offset, size), f"{name}.offset").integers
-        return {"drive": mantissa, "drive_shift": np.full(size, shift), "offset": offset}
+        return {"drive": mantissa, "drive_shift": np.full(size, shift), "offset": offset}, float(error)
 
     def _biases(self, ports: Mapping[str, _Port]) -> dict[str, IntArray]:
         """What is added to what arrives at the ports of products, in their units."""
@@ -169,7 +198,7 @@ class _Made:
         for port in ("left", "right", "factor"):
             if port in ports:
                 bias = flat(self.node.arrays()[f"{port}_bias"], self.population.size)
-                rounded = Fixed(WIDE, ports[port].unit).round(bias, f"{self.population.name}.{port}")
+                rounded = Fixed(WIDE, ports[port].unit).round(bias, f"{self.population.name}.{port}_bias")
                 found[f"{port}_bias"] = rounded.integers
         return found
 
@@ -180,11 +209,11 @@ class _Made:
         form, room = self.form, WIDE.high / (MARGIN * self.extent.drive or 1.0)
         ports: dict[str, _Port] = {}
         if form.factor:
-            ports["factor"] = self._port("factor")
+            ports["factor"] = self._port("factor", most=self._bias_room("factor"))
         if not form.product:
             ports["activity"] = self._port("activity", most=room)
             return ports, 0, ports["activity"].unit
-        ports |= {port: self._port(port) for port in ("left", "right")}
+        ports |= {port: self._port(port, most=self._bias_room(port)) for port in ("left", "right")}
         product = ports["left"].unit * ports["right"].unit
         shift = max(0, ceil(log2(product / room)))
         if form.pool:  # both have one unit, which the smaller room decides
@@ -192,6 +221,11 @@ class _Made:
             shift = ceil(log2(product / pool.unit))
             ports["activity"] = self._port("activity", exactly=product / 2.0**shift)
         return ports, shift, product / 2.0**shift
+
+    def _bias_room(self, port: str) -> float:
+        """The largest unit in which a port's bias still fits."""
+        largest = float(np.abs(self.node.arrays()[f"{port}_bias"]).max())
+        return WIDE.high / largest if largest else np.inf
 
     def _port(self, port: str, most: float = np.inf, exactly: float | None = None) -> _Port:
         """A port's connections at the largest unit at which they fit, at `most` or `exactly` one."""
@@ -239,10 +273,11 @@ class _Made:
             return state
         if output in OUTPUT_UNITS:
             unit = 2.0 ** OUTPUT_UNITS[output]
-            if MARGIN * self.extent.output * unit > WIDE.high:
+            most = (WIDE if self.form.keeps_output else LONG).high / unit
+            if MARGIN * self.extent.output > most:
                 raise UnsupportedError(
-                    f"{self.population.name}'s {output} becomes {self.extent.output:g}, and the chip's holds at most "
-                    f"{WIDE.high / MARGIN / unit:g}: make its drive smaller"
+                    f"{self.population.name}'s {output} becomes {self.extent.output:g} on the calibration data, and "
+                    f"the chip's holds {most / MARGIN:g} with its margin of {MARGIN}: make what arrives smaller"
                 )
             return unit
         held = WIDE.high if self.form.factor else MESSAGE.high
@@ -267,20 +302,37 @@ class _Made:
             "power": log2(output) - node.exponent * log2(state),
             "log2": -log2(state),
         }
+        if abs(scales.get(node.output, 0.0)) * 2**LOG_BITS > SCALE.high:
+            raise UnsupportedError(
+                f"{self.population.name}'s {node.output} becomes {self.extent.output:g} on the calibration data, of a "
+                f"state of {self.extent.state:g}, which is out of the chip's reach: make what arrives smaller"
+            )
         if node.output in scales:
             found["scale"] = np.full(size, round(scales[node.output] * 2**LOG_BITS))
         return found
 
-    def _notes(
-        self, ports: Mapping[str, _Port], decay: float, state: float, message: float
-    ) -> tuple[Note, ...]:
-        name = self.population.name
-        told = f"; its decay is rounded by {decay:.2g} of its value" if decay and self.form.memory else ""
-        text = f"1.0 of its state is {state:g}, of its messages {message:g}; beyond {MARGIN} times what the "
-        notes = [Note(name, f"{text}calibration data reached it saturates{told}", {"decay error": decay})]
+    def _note(self, errors: Mapping[str, float], state: float, output: float, message: float) -> Note:
+        told = [
+            f"1.0 of its state is {state:g}, of its messages {message:g}",
+            f"beyond {MARGIN} times what the calibration data reached it saturates",
+        ]
+        told += [
+            f"its {what} is rounded by {error:.2g} of its value" for what, error in errors.items() if error
+        ]
+        reached = min(self.extent.output * output, self.extent.message * message)
+        if reached < FEW:
+            told.append(
+                f"what it sends reaches only {reached:.0f} integers on the calibration data: make it larger"
+            )
+        named = {f"{what} error": error for what, error in errors.items()}
+        return Note(self.population.name, "; ".join(told), named | {"reached": reached})
+
+    def _about_weights(self, ports: Mapping[str, _Port]) -> tuple[Note, ...]:
+        notes = []
         for port, each in ports.items():
             what = f"rounded by at most {each.error:.2%} of the largest" if each.error > 1e-9 else "exact"
-            notes.append(Note(f"{name}.{port}", f"weights are {what}", {"largest error": each.error}))
+            name = f"{self.population.name}.{port}"
+            notes.append(Note(name, f"weights are {what}", {"largest error": each.error}))
         return tuple(notes)
 
 

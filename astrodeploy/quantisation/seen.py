@@ -7,6 +7,7 @@ import numpy as np
 
 from astrodeploy.engines.recording import Recording
 from astrodeploy.engines.reference import flat, given, simulate
+from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Graph, Input, Population
 from astrodeploy.ir.arrays import Array, FloatArray
 from astrodeploy.ir.nodes import Membrane
@@ -95,15 +96,20 @@ def look(graph: Graph, stimulus: Mapping[str, Array], offered: int) -> Calibrati
     carriers = [p.name for p in graph.populations if isinstance(p.node, Astrocyte) and not p.node.modulates]
     record |= {(name, state) for name in carriers for state in EXTENTS}
     meant = {p.name: given(p, stimulus[p.name]) for p in graph.inputs}
-    recording = simulate(graph, meant, record=record)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is named below
+        recording = simulate(graph, meant, record=record)
     seen = {name: _seen(graph, graph[name], recording) for name in names}
     extents = {name: _extent(name, recording) for name in carriers}
     return Calibration(stimulus, recording, seen, offered, extents)
 
 
 def _extent(name: str, recording: Recording) -> Extent:
-    drive, trace, output = (_largest(recording.states[name, state]) for state in EXTENTS)
-    return Extent(drive, trace, output, _largest(recording.spikes[name]))
+    values = [*(recording.states[name, state] for state in EXTENTS), recording.spikes[name]]
+    if not all(np.all(np.isfinite(each)) for each in values):
+        raise UnsupportedError(
+            f"{name} leaves the range of float64 on the calibration data: make what arrives at it smaller"
+        )
+    return Extent(*map(_largest, values))
 
 
 def _seen(graph: Graph, population: Population, recording: Recording) -> Seen:

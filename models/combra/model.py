@@ -125,11 +125,11 @@ def grid() -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def table() -> tuple[Burst, ...]:
+def all_bursts() -> tuple[Burst, ...]:
     """The bursts of the whole grid."""
     return tuple(bursts(*grid()))
 
 
 def tuned(rate: float, window: float) -> Burst:
     """The burst of the grid that comes closest to a rate (Hz) and a window (ms), by the sum of squares."""
-    return min(table(), key=lambda each: (each.rate - rate) ** 2 + (each.window - window) ** 2)
+    return min(all_bursts(), key=lambda each: (each.rate - rate) ** 2 + (each.window - window) ** 2)

@@ -1,10 +1,10 @@
 """What the astrocyte does, measured: its bursts, its answer to spikes, what it costs; every engine alike."""
 
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
+from common import agreement, compared, levels, mean_and_deviation, seeds, table, typical
 from matplotlib.figure import Figure
 from model import (
     BURST_STEPS,
@@ -14,10 +14,10 @@ from model import (
     SIC_DECAY,
     SIC_WEIGHT,
     Burst,
+    all_bursts,
     astrocyte,
     grid,
     measured,
-    table,
     tuned,
 )
 from train import poisson
@@ -26,12 +26,12 @@ import astrodeploy as ad
 
 Result = dict[str, Any]
 SECONDS, TRIALS = 30, 8
-PROTOCOLS = {  # inputs and their rate in Hz -> seconds from one IP3 event to the next that it is said to have
+PROTOCOLS = {  # inputs and their rate in Hz -> seconds from one IP3 event to the next in an emulation before this one
     (20, 10): None,
     (20, 20): 6.3,
     (100, 20): 0.8,
 }
-SAID_SPIKES = 31  # of the spike generator in an event
+EMULATED_SPIKES = 31  # of the spike generator in an event, there
 VERIFIED_STEPS = 1500
 SHOWN_STEPS, EVERY = 3000, 5  # of the figure
 WANTED = ((50, 250), (100, 400), (200, 400), (300, 600))  # rates in Hz and windows in ms
@@ -57,12 +57,13 @@ def measure(seed: int) -> Result:
 def _table() -> Result:
     """The whole grid on the fast engine against plain arithmetic."""
     expected = emulated(*grid())
-    default = next(each for each in table() if (each.weight, each.decay) == (SIC_WEIGHT, SIC_DECAY))
-    firing = [each for each in table() if each.rate]
+    found = all_bursts()
+    default = next(each for each in found if (each.weight, each.decay) == (SIC_WEIGHT, SIC_DECAY))
+    firing = [each for each in found if each.rate]
     return {
-        "rows": len(table()),
-        "equal": sum(a == b for a, b in zip(table(), expected, strict=True)),
-        "silent": len(table()) - len(firing),
+        "rows": len(found),
+        "equal": sum(a == b for a, b in zip(found, expected, strict=True)),
+        "silent": len(found) - len(firing),
         "most": [max(each.rate for each in firing), max(each.window for each in firing)],
         "default": asdict(default),
     }
@@ -104,9 +105,9 @@ def _protocol(rng: np.random.Generator, inputs: int, rate: float) -> Result:
         "spikes_per_event": _per_event(trace.spikes["ip3"][:, :, 0], trace.spikes["sic"][:, :, 0]),
         "cores": cost.cores,
         "compartments": program.cores[0].loads["compartments"],
-        "operations_joules": _a_second(cost.parts["operations"]),
-        "energy_joules": _a_second(cost.energy_joules),
-        "latency_seconds": _a_second(cost.latency_seconds),
+        "operations_joules": levels(cost.parts["operations"], 1 / SECONDS),
+        "energy_joules": levels(cost.energy_joules, 1 / SECONDS),
+        "latency_seconds": levels(cost.latency_seconds, 1 / SECONDS),
     }
 
 
@@ -119,22 +120,9 @@ def _per_event(events: np.ndarray, spikes: np.ndarray) -> float | None:
     return float(np.median(found)) if found else None
 
 
-def _a_second(span: Any) -> list[float]:
-    return [level / SECONDS for level in (span.low, span.typical, span.high)]
-
-
 def _engines(rng: np.random.Generator) -> Result:
     """fast, oracle and Lava on the same trains, every message and state."""
-    x = poisson(rng, 1, VERIFIED_STEPS, 100, 20)
-    found = ad.verify(ad.compile(astrocyte(100), "loihi1"), x, ("oracle", "fast", "lava"))
-    compared = {each.right: each for each in found.comparisons}
-    return {
-        "steps": VERIFIED_STEPS,
-        "messages": {name: each.spikes for name, each in compared.items()},
-        "states": {name: each.states for name, each in compared.items()},
-        "differing": {name: each.differing for name, each in compared.items()},
-        "not_run": dict(found.not_run),
-    }
+    return compared(ad.compile(astrocyte(100), "loihi1"), poisson(rng, 1, VERIFIED_STEPS, 100, 20))
 
 
 def _shown(rng: np.random.Generator) -> Result:
@@ -171,77 +159,52 @@ def _about_bursts(results: list[Result]) -> str:
         f"{found['silent']} do not fire, the others reach up to {rate} Hz, and last up to {window} ms. "
         f"With the weight {found['default']['weight']} and the decay {found['default']['decay']} that are the "
         f"defaults: {found['default']['rate']} Hz, {found['default']['window']} ms.\n\n"
-        + _markdown(("wanted", "weight, current decay", "the burst that they make"), rows)
+        + table(("wanted", "weight, current decay", "the burst that they make"), rows)
     )
 
 
 def _about_answers(results: list[Result]) -> str:
     rows = []
-    for i, ((inputs, rate), said) in enumerate(PROTOCOLS.items()):
+    for i, ((inputs, rate), emulated) in enumerate(PROTOCOLS.items()):
         runs = [each["protocols"][i] for each in results]
-        seconds = [r["seconds"] / r["ip3"] for r in runs if r["ip3"]]
+        between = [r["seconds"] / r["ip3"] for r in runs if r["ip3"]]
         spikes = [r["spikes_per_event"] for r in runs if r["ip3"]]
         rows.append(
             (
                 f"{inputs} inputs at {rate} Hz",
-                _spread([r["receiver"] / r["seconds"] for r in runs], "Hz"),
-                f"none in {SECONDS} s" if said is None else f"{said} s, {SAID_SPIKES} spikes",
+                f"{mean_and_deviation([r['receiver'] / r['seconds'] for r in runs], '.4g')} Hz",
+                f"none in {SECONDS} s" if emulated is None else f"{emulated} s, {EMULATED_SPIKES} spikes",
                 sum(r["ip3"] for r in runs),
-                _spread(seconds, "s") if seconds else "-",
-                _spread(spikes, "spikes") if spikes else "-",
+                f"{mean_and_deviation(between, '.3g')} s" if between else "-",
+                f"{mean_and_deviation(spikes, '.3g')} spikes" if spikes else "-",
             )
         )
-    head = ("Poisson input", "receiver", "IP3 event claimed", "events measured", "one in", "of each, median")
-    seeds = f"{len(results)} seed{'s' * (len(results) > 1)}"
-    told = f"{TRIALS} trials of {SECONDS} s a seed, {seeds}; mean ± standard deviation over seeds."
-    return f"{told}\n\n" + _markdown(head, rows)
+    head = ("Poisson input", "receiver", "emulated: IP3 event in", "events here", "one in", "of each, median")
+    told = f"{TRIALS} trials of {SECONDS} s a seed; {seeds(results)}."
+    return f"{told}\n\n" + table(head, rows)
 
 
 def _about_costs(results: list[Result]) -> str:
     rows = []
     for i, (inputs, rate) in enumerate(PROTOCOLS):
         runs = [each["protocols"][i] for each in results]
-        mean = partial(_levels, runs)
         rows.append(
             (
                 f"{inputs} inputs at {rate} Hz",
                 f"{runs[0]['compartments']} on {runs[0]['cores']} core{'s' * (runs[0]['cores'] > 1)}",
-                mean("operations_joules", 1e6, "µJ"),
-                mean("energy_joules", 1e6, "µJ"),
-                mean("latency_seconds", 1e3, "ms"),
+                typical([r["operations_joules"] for r in runs], "µJ", 1e6),
+                typical([r["energy_joules"] for r in runs], "µJ", 1e6),
+                typical([r["latency_seconds"] for r in runs], "ms", 1e3),
             )
         )
     head = ("input", "compartments", "operations", "energy in all", "time")
     told = "A second of operation (1000 steps) on loihi1, as fast as the chip goes; typical (low to high)."
-    return f"{told}\n\n" + _markdown(head, rows)
+    return f"{told}\n\n" + table(head, rows)
 
 
 def _about_engines(results: list[Result]) -> str:
-    found = [each["engines"] for each in results]
-    told = []
-    for name in ("fast", "lava"):
-        ran = [each for each in found if name in each["differing"]]
-        states, messages, wrong = (
-            sum(each[key][name] for each in ran) for key in ("states", "messages", "differing")
-        )
-        told.append(
-            f"{name}: {messages} messages and {states} states, {wrong} differing ({len(ran)} of {len(found)} seeds)"
-        )
-    return f"Against the oracle, {VERIFIED_STEPS} steps of 100 inputs at 20 Hz a seed: {'; '.join(told)}."
-
-
-def _levels(runs: list[Result], key: str, scale: float, unit: str) -> str:
-    low, typical, high = (float(np.mean([r[key][i] for r in runs])) * scale for i in range(3))
-    return f"{typical:.3g} {unit} ({low:.3g} to {high:.3g})"
-
-
-def _spread(values: list[float], unit: str) -> str:
-    return f"{np.mean(values):.4g} ± {np.std(values):.2g} {unit}"
-
-
-def _markdown(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    told = agreement([each["engines"] for each in results])
+    return f"Against the oracle, {VERIFIED_STEPS} steps of 100 inputs at 20 Hz a seed: {told}."
 
 
 def _figure(trace: Result) -> Figure:

@@ -27,6 +27,10 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=100)
     parser.add_argument("--rate", type=float, default=20.0, help="of every input, in Hz")
     options = parser.parse_args()
+    if options.inputs < 1 or not 0 <= options.rate <= 1 / DT:
+        parser.error(
+            f"--inputs must be at least 1 and --rate 0 to {1 / DT:g}, not {options.inputs} and {options.rate}"
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     write_checkpoint(astrocyte(options.inputs), options.out / "model.pt")
     x = poisson(np.random.default_rng(options.seed), SAMPLES, STEPS, options.inputs, options.rate)

@@ -8,7 +8,7 @@ from data import NOISES, Digits, tensors
 from model import CLASSES, HIDDEN
 from scipy.ndimage import median_filter
 
-STEPS, BATCH, RATE = 300, 128, 3e-3
+UPDATES, BATCH, RATE = 300, 128, 3e-3  # of the weights; none of them was searched for
 FORGETS = 0.04  # of running statistics, a digit: as fast as the astrocytes' trace
 SMALL = 1e-3  # a unit that never varies is not blown up
 
@@ -31,9 +31,9 @@ def trained(digits: Digits, altered: Callable[[Digits], Digits] = lambda batch: 
     """An Ann trained with Adam on batches of the digits, each altered anew."""
     network = Ann(digits.x[0].size)
     optimiser = torch.optim.Adam(network.parameters(), RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, UPDATES)
     batches: list[torch.Tensor] = []
-    for _ in range(STEPS):
+    for _ in range(UPDATES):
         batches = batches or list(torch.randperm(len(digits)).split(BATCH))
         x, y = tensors(altered(digits[batches.pop().numpy()]))
         loss = torch.nn.functional.cross_entropy(network(x), y)
@@ -45,7 +45,7 @@ def trained(digits: Digits, altered: Callable[[Digits], Digits] = lambda batch: 
 
 
 def augmented(rng: np.random.Generator) -> Callable[[Digits], Digits]:
-    """Every digit gets one of the noises, or none, at a level from 0 to 0.7."""
+    """Every digit gets one of the noises, or none; each noise has in a batch one level, from 0.02 to 0.7."""
     noises = [lambda x, level, rng: x, *NOISES.values()]
 
     def altered(digits: Digits) -> Digits:

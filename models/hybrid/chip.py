@@ -5,6 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from common import levels, same_bytes
 from model import DT, Hybrid
 
 import astrodeploy as ad
@@ -20,14 +21,9 @@ def compiled(model: Hybrid) -> tuple[ad.Program, ad.Program, bool]:
         ad.save(model, folder / "model.pt", dt=DT, input_shape=shape)
         ad.export(folder / "model.pt", folder / "model.nir")
         program = ad.compile(folder / "model.pt")
-        program.save(folder / "pt.astro")
-        ad.compile(folder / "model.nir").save(folder / "nir.astro")
-        contents = [
-            {file.name: file.read_bytes() for file in (folder / f"{source}.astro").iterdir()}
-            for source in ("pt", "nir")
-        ]
+        same = same_bytes(program, ad.compile(folder / "model.nir"))
         frozen = ad.compile(folder / "model.pt", freeze_astrocytes=True)
-    return program, frozen, contents[0] == contents[1]
+    return program, frozen, same
 
 
 def on_chip(program: ad.Program, streams: np.ndarray) -> np.ndarray:
@@ -56,11 +52,10 @@ def bits(program: ad.Program, x: np.ndarray) -> dict[str, Any]:
 def cost(program: ad.Program, x: np.ndarray, carry: tuple[str, ...]) -> dict[str, Any]:
     """Energy (J), latency (s), astrocytes' share of the operations and cores, a digit of x (length, pixels)."""
     estimate = ad.estimate(program, program.run(x, carry=carry))
-    energy, latency = estimate.energy_joules, estimate.latency_seconds
     return {
-        "energy": [energy.low, energy.typical, energy.high],
+        "energy": levels(estimate.energy_joules),
         "operations": sum(each.typical for each in estimate.operations.values()),
-        "latency": [latency.low, latency.typical, latency.high],
+        "latency": levels(estimate.latency_seconds),
         "astrocytes": estimate.astrocyte_share,
         "cores": estimate.cores,
     }

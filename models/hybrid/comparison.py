@@ -12,18 +12,19 @@ import numpy as np
 import torch
 from data import LEVELS, NOISES, Digits, few, for_study, put_aside, tensors
 from model import Hybrid
-from train import RATE, TUNING_RATE, fit, settle
+from train import DOMAIN, RATE, TUNING_RATE, fit, settle
 from whole import answered, counts, encoded, hidden_spikes, stream_counts
 
 CLEAN, NOISY, AGAIN = 50, 200, 50  # digits of a stream: before, under and after noise
+LENGTH = CLEAN + NOISY + AGAIN
 BLOCK = 25  # digits whose answers are summed up
 CELLS = ("clean", *(f"{kind} {level:.0%}" for kind in NOISES for level in LEVELS))
 SHOTS = ("1", "5", "10", "all")
-CLOSELY = "10"  # where two more forms of the hybrid network, and the chip, are compared too
+MAIN = "10"  # the shots at which two more forms of the hybrid network, and the chip, are compared too
 MOST = {"digits": 60, "mnist": 400}  # digits a class that "all" stands for
-STEPS, STEPS_ALL, TUNING = 60, 150, 30  # of training: the first phase, the same for "all", the second phase
+FIRST, FIRST_ALL, SECOND = 60, 150, 30  # updates of weights: first phase, the same for "all", second phase
 SETTLE = 100  # digits in each stream while gains settle
-FINE, COARSE = 1, 16  # neurons an astrocyte watches: in this study's hybrid network, and in the demo's
+FINE, COARSE = 1, DOMAIN  # neurons an astrocyte watches: in this study's hybrid network, and in the demo's
 BATCH_UPDATES, BATCH_RATE = 12, 8.0  # of gains set by a whole batch: near their fixed point in a few steps
 
 
@@ -43,16 +44,16 @@ class Case:
         return torch.from_numpy(self.streams.reshape(*self.streams.shape[:2], -1))
 
     @property
-    def closely(self) -> bool:
+    def is_main(self) -> bool:
         """Whether all forms of the hybrid network are compared."""
-        return self.shots == CLOSELY
+        return self.shots == MAIN
 
 
 def case_of(name: str, shots: str, seed: int, choosing: bool = False) -> Case:
     """A seed's training and test digits; `choosing`: of those that settings are chosen on."""
     rng = np.random.default_rng([seed, len(name), SHOTS.index(shots)])
     torch.manual_seed(int(rng.integers(1 << 31)))
-    rest, test = put_aside(for_study(name, choosing), CLEAN + NOISY + AGAIN, seed)
+    rest, test = put_aside(for_study(name, choosing), LENGTH, seed)
     train = few(rest, MOST[name] if shots == "all" else int(shots), rng)
     streams = noisy_streams(test, np.random.default_rng([seed, len(name)]))
     return Case(seed, shots, train, test, streams)
@@ -81,15 +82,15 @@ def networks(case: Case) -> dict[str, Hybrid]:
     """The spiking networks, trained alike: phase 1 is the same for all, phase 2 as many steps."""
     x, y = tensors(case.train)
     plain = Hybrid(case.seed, x.shape[1])
-    fit(plain, x, y, STEPS_ALL if case.shots == "all" else STEPS, RATE)
+    fit(plain, x, y, FIRST_ALL if case.shots == "all" else FIRST, RATE)
     weights = {name: each.clone() for name, each in plain.state_dict().items() if name.endswith("weight")}
     made = {"no astrocytes": plain}
-    for name, domain in (("hybrid", FINE), ("coarse", COARSE))[: 1 + case.closely]:
+    for name, domain in (("hybrid", FINE), ("coarse", COARSE))[: 1 + case.is_main]:
         made[name] = Hybrid(case.seed, x.shape[1], domain=domain)
         made[name].load_state_dict(weights, strict=False)
         settle(made[name], x, SETTLE)
     for network in made.values():
-        fit(network, x, y, TUNING, TUNING_RATE)
+        fit(network, x, y, SECOND, TUNING_RATE)
     return made
 
 

@@ -13,8 +13,9 @@ HYBRID, ON_CHIP, FROZEN, PLAIN = (
     "hybrid, gains frozen",
     "no astrocytes",
 )
-RUNNING = "ANN, running normalisation"
-WHOLE_BATCH = ("hybrid, gains set by the batch", "ANN, batch normalisation")
+RUNNING, AUGMENTED = "ANN, running normalisation", "ANN, noise in training"
+MEDIAN, NEAREST = "median filter, ANN", "1-NN"
+WHOLE_BATCH = BATCH_HYBRID, BATCH_ANN = ("hybrid, gains set by the batch", "ANN, batch normalisation")
 MODELS = (
     HYBRID,
     ON_CHIP,
@@ -23,9 +24,9 @@ MODELS = (
     PLAIN,
     "ANN",
     RUNNING,
-    "ANN, noise in training",
-    "median filter, ANN",
-    "1-NN",
+    AUGMENTED,
+    MEDIAN,
+    NEAREST,
     *WHOLE_BATCH,
 )
 NOISY_CELLS = [cell for cell in CELLS if cell != "clean"]
@@ -59,8 +60,3 @@ def curve(results: Results, name: str, shots: str, model: str, cells: list[str])
     places = [CELLS.index(cell) for cell in cells]
     right = np.array([each["right"][name][shots][model] for each in results])[:, places]
     return 100 * right.mean(1) / BLOCK
-
-
-def spread(values: np.ndarray) -> float:
-    """Standard deviation over seeds; 0 of a single one."""
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0

@@ -1,12 +1,15 @@
 """The study as Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from comparison import CELLS, CLEAN, CLOSELY, MOST, NOISY, SHOTS
-from data import SIDES
+from common import deviation, mean_and_deviation, seeds, table, typical
+from comparison import AGAIN, CELLS, CLEAN, COARSE, FINE, LENGTH, MAIN, MOST, NOISY, SHOTS
+from data import LEVELS, NOISES, SIDES
+from model import HIDDEN
 from scores import (
+    AUGMENTED,
     FROZEN,
     HYBRID,
     MODELS,
@@ -18,7 +21,6 @@ from scores import (
     WHOLE_BATCH,
     Results,
     accuracy,
-    spread,
 )
 
 CLAIMS = (  # what, claimed of an ordinary and of the hybrid network, where we measure it: shots and cell
@@ -42,12 +44,11 @@ STRETCHES = {  # digits of a stream: blocks of 25
 
 def written(results: Results) -> str:
     """All tables, in the README's order."""
-    seeds = len(results)
     parts = [
         "![Accuracy against noise, against digits seen, and with few examples](figure.svg)",
-        f"Per cent of digits recognised: mean ± standard deviation over {seeds} seed{'s' * (seeds != 1)}, each with "
-        "training digits, test digits, noise, weights and encoder of its own. Rows marked * use statistics of a "
-        "whole batch, which no chip has.",
+        f"Per cent of digits recognised: {seeds(results)}. Each seed has training digits, test digits, noise, weights "
+        "and encoder of its own. Rows marked * use statistics of a whole batch, which no chip has. All models run in "
+        "float, in torch, but those `on loihi2`, which run compiled, in the chip's integers.",
         _in_short(results),
         _claims(results),
         _few_shot(results),
@@ -69,20 +70,20 @@ def _in_short(results: Results) -> str:
             FROZEN,
             PLAIN,
         ),
-        "gains that go on adapting on the chip, against frozen": (HYBRID, FROZEN),
-        "the same against an ordinary network with running normalisation": (HYBRID, RUNNING),
-        "and against an ordinary network that saw noise in training": (HYBRID, "ANN, noise in training"),
+        "gains that go on adapting, on loihi2, against frozen": (ON_CHIP, FROZEN),
+        "the same against an ordinary network with running normalisation": (ON_CHIP, RUNNING),
+        "and against an ordinary network that saw noise in training": (ON_CHIP, AUGMENTED),
     }
     lines = []
     for what, models in pairs.items():
         found = [
-            f"{name} {_difference(*(accuracy(results, name, CLOSELY, m, NOISY_CELLS) for m in models))}"
+            f"{name} {_difference(*(accuracy(results, name, MAIN, m, NOISY_CELLS) for m in models))}"
             for name in SIDES
         ]
         lines.append(f"- {what}: {', '.join(found)}")
     return (
-        "In short, 10 examples a class, mean over all noises, differences in points on the same digits (in brackets "
-        "the seeds in which the first is ahead):\n\n" + "\n".join(lines)
+        f"In short, {MAIN} examples a class, mean over all noises, differences in points on the same digits (in "
+        "brackets the seeds in which the first is ahead):\n\n" + "\n".join(lines)
     )
 
 
@@ -100,13 +101,14 @@ def _claims(results: Results) -> str:
         "claimed: standard ANN",
         "claimed: hybrid",
         "measured: ANN",
-        "measured: hybrid, adapting",
+        "measured: hybrid, adapting (float)",
         "best of the others",
     )
     return (
-        "### Claimed and measured\n\nClaimed in seed 1 (a note on the paper; source paper not accessible); measured on "
-        f"MNIST, noise with {10 * MOST['mnist']:,} training digits. CIFAR-10 was not run, and what the custom task is, "
-        "the note does not say.\n\n" + _table(head, rows)
+        "### Claimed and measured\n\nClaimed in the note (whether in the paper too, we can't say); measured on "
+        f"MNIST, clean and under noise with {10 * MOST['mnist']:,} training digits. All are of the {NOISY} digits that "
+        f"noise falls on, so clean numbers are not quite those of the next table, of all {LENGTH}. CIFAR-10 was not "
+        "run, and what the custom task is, the note does not say.\n\n" + table(head, rows)
     )
 
 
@@ -122,10 +124,11 @@ def _few_shot(results: Results) -> str:
     ]
     counts = " and ".join(f"{10 * MOST[name]:,} ({name})" for name in SIDES)
     return (
-        f"### Few examples\n\n1, 5, 10 examples a class, and all: {counts}. Clean digits:\n\n"
-        + _table(head, clean)
-        + "\n\nNoisy digits, mean over the 4 noises at 4 levels:\n\n"
-        + _table(head, noisy)
+        f"### Few examples\n\n{', '.join(SHOTS[:-1])} examples a class, and all: {counts}. "
+        f"Clean digits, {LENGTH} a seed:\n\n"
+        + table(head, clean)
+        + f"\n\nNoisy digits, {NOISY} a seed, mean over the {len(NOISES)} noises at {len(LEVELS)} levels:\n\n"
+        + table(head, noisy)
     )
 
 
@@ -141,17 +144,18 @@ def _paired(results: Results) -> str:
         )
     ]
     rows = []
-    for other in MODELS[1:]:
+    for other in (m for m in MODELS if m != ON_CHIP):
         cells = [
-            _difference(accuracy(results, n, CLOSELY, HYBRID, c), accuracy(results, n, CLOSELY, other, c))
+            _difference(accuracy(results, n, MAIN, ON_CHIP, c), accuracy(results, n, MAIN, other, c))
             for n, c, _ in columns
         ]
         rows.append((_marked(other), *cells))
-    head = ("hybrid, adapting, less", *(f"{name}, {what}" for name, _, what in columns))
+    head = (f"{ON_CHIP}, less", *(f"{name}, {what}" for name, _, what in columns))
     return (
-        "### What adapting on the chip is worth\n\nPaired differences in points, 10 examples a class, on the 200 noisy "
-        "digits (the same digits and noise for both); in brackets the seeds in which the hybrid is ahead.\n\n"
-        + _table(head, rows)
+        f"### What adapting on the chip is worth\n\nPaired differences in points, {MAIN} examples a class, on the "
+        f"{NOISY} digits that noise falls on (the same digits and noise for both; `clean`: without it): the hybrid "
+        "network in loihi2's integers less each of the others in float. ± is the standard deviation of the "
+        "difference over seeds; in brackets the seeds in which the hybrid is ahead.\n\n" + table(head, rows)
     )
 
 
@@ -162,48 +166,41 @@ def _stream(results: Results) -> str:
         rows = [
             (
                 m,
-                *(
-                    _text(accuracy(results, name, CLOSELY, m, NOISY_CELLS, part))
-                    for part in STRETCHES.values()
-                ),
+                *(_text(accuracy(results, name, MAIN, m, NOISY_CELLS, part)) for part in STRETCHES.values()),
             )
             for m in shown
         ]
-        tables.append(_table((name, *STRETCHES), rows))
+        tables.append(table((name, *STRETCHES), rows))
     return (
-        f"### Accuracy against digits seen\n\nA stream of {CLEAN} clean, {NOISY} noisy and again {CLEAN} clean "
-        "digits, 10 examples a class, mean over the 16 noises.\n\n" + "\n\n".join(tables)
+        f"### Accuracy against digits seen\n\nA stream of {CLEAN} clean, {NOISY} noisy and again {AGAIN} clean "
+        f"digits, {MAIN} examples a class, mean over the {len(NOISY_CELLS)} streams with noise.\n\n"
+        + "\n\n".join(tables)
     )
 
 
 def _noise(results: Results, name: str) -> str:
-    models = [m for m in MODELS if accuracy(results, name, CLOSELY, m, ["clean"]) is not None]
+    models = [m for m in MODELS if accuracy(results, name, MAIN, m, ["clean"]) is not None]
     rows = [
-        (cell.replace("%", " %"), *(_text(accuracy(results, name, CLOSELY, m, [cell])) for m in models))
+        (cell.replace("%", " %"), *(_text(accuracy(results, name, MAIN, m, [cell])) for m in models))
         for cell in CELLS
     ]
-    return f"### Every noise and level: {name}, 10 examples a class\n\n" + _table(
-        ("", *map(_marked, models)), rows
+    return (
+        f"### Every noise and level: {name}, {MAIN} examples a class\n\nOf the {NOISY} digits that noise falls on, and "
+        "of the same digits clean.\n\n" + table(("", *map(_marked, models)), rows)
     )
 
 
 # ---- the chip ------------------------------------------------------------------------------------------
 
+EVERY, SOME = (f"{HIDDEN // domain} astrocytes" for domain in (FINE, COARSE))
 NETWORKS = {
-    "digits": "digits, 10 examples, 128 astrocytes",
-    "mnist": "MNIST, 10 examples, 128 astrocytes",
-    "demo": "the demo's, 8 astrocytes",
+    "digits": f"digits, {MAIN} examples, {EVERY}",
+    "mnist": f"MNIST, {MAIN} examples, {EVERY}",
+    "demo": f"the demo's, {SOME}",
 }
 
 
 def _chip(results: Results) -> str:
-    rows = []
-    for network, text in NETWORKS.items():
-        facts = [each["chip"][network] for each in results]
-        agreeing = np.array([100 * np.mean(each["agreeing"][network]) for each in results])
-        same = sum(each["same from nir"] for each in facts)
-        engines = [_bits([each["bits"][engine] for each in facts]) for engine in ("fast", "lava", "brian2")]
-        rows.append((text, *engines, f"{same} of {len(facts)}", _text(agreeing)))
     head = (
         "network",
         "oracle = fast",
@@ -212,22 +209,36 @@ def _chip(results: Results) -> str:
         "seeds in which .pt and .nir give the same Program, byte for byte",
         "% of digits with the same class on the chip and in torch",
     )
-    demo = [
+    rows = []
+    for network, text in NETWORKS.items():
+        facts = [each["chip"][network] for each in results]
+        agreeing = np.array([100 * np.mean(each["agreeing"][network]) for each in results])
+        same = sum(each["same from nir"] for each in facts)
+        engines = [_bits([each["bits"][engine] for each in facts]) for engine in ("fast", "lava", "brian2")]
+        rows.append((text, *engines, f"{same} of {len(facts)}", _text(agreeing)))
+    return (
+        "### On the chip\n\nCompiled for loihi2; differing values of all compared (messages and states), on digits of "
+        "a stream where noise sets in, summed over seeds.\n\n" + table(head, rows) + "\n\n" + _demo(results)
+    )
+
+
+def _demo(results: Results) -> str:
+    """Accuracies of the demo's network on whole streams."""
+    found = [each["demo"] for each in results]
+    rows = [
         (
             cell,
             *(
-                _text(100 * np.array([e["demo"][cell][where] for e in results]))
+                _text(100 * np.array([e["accuracy"][cell][where] for e in found]))
                 for where in ("torch", "chip")
             ),
         )
-        for cell in results[0]["demo"]
+        for cell in found[0]["accuracy"]
     ]
     return (
-        "### On the chip\n\nCompiled for loihi2; differing values of all compared (messages and states), on digits of "
-        "a stream where noise sets in, summed over seeds.\n\n"
-        + _table(head, rows)
-        + "\n\nThe demo's network (1,397 training digits) on whole streams of 300 digits, clean digits included:\n\n"
-        + _table(("stream", "torch", "loihi2"), demo)
+        f"The demo's network, trained here on {found[0]['trained on']:,} digits, on whole streams of {LENGTH} digits, "
+        "clean ones included. None of these digits is among those put aside for choosing settings.\n\n"
+        + table(("stream", "torch", "loihi2"), rows)
     )
 
 
@@ -242,22 +253,6 @@ def _bits(found: Sequence[dict[str, Any] | None]) -> str:
 
 
 def _costs(results: Results) -> str:
-    rows = []
-    for network, text in NETWORKS.items():
-        for key, what in (("with", "with astrocytes"), ("without", "gains frozen into the weights")):
-            facts = [each["chip"][network][key] for each in results]
-            energy, latency = (np.array([each[k] for each in facts]).mean(0) for k in ("energy", "latency"))
-            rows.append(
-                (
-                    text if key == "with" else "",
-                    what,
-                    "{1:.3g} ({0:.3g} to {2:.3g})".format(*(energy * 1e6)),
-                    f"{1e6 * np.mean([each['operations'] for each in facts]):.3g}",
-                    "{1:.3g} ({0:.3g} to {2:.3g})".format(*(latency * 1e6)),
-                    f"{np.mean([100 * each['astrocytes'] for each in facts]):.1f} %",
-                    f"{np.mean([each['cores'] for each in facts]):.0f}",
-                )
-            )
     head = (
         "network",
         "",
@@ -267,32 +262,41 @@ def _costs(results: Results) -> str:
         "astrocytes' share of the operations",
         "cores",
     )
+    rows = [
+        (text if key == "with" else "", what, *_cost([each["chip"][network][key] for each in results]))
+        for network, text in NETWORKS.items()
+        for key, what in (("with", "with astrocytes"), ("without", "gains frozen into the weights"))
+    ]
     return (
-        "### What a digit costs on loihi2\n\nEstimates, mean over seeds, of events counted in a run of 300 clean "
+        f"### What a digit costs on loihi2\n\nEstimates, mean over seeds, of events counted in a run of {LENGTH} clean "
         "digits; ranges are those of the chip's published and derived constants. Energy holds static power for as long "
         "as the digit takes: without astrocytes fewer cores are chosen, and a step may last longer on them.\n\n"
-        + _table(head, rows)
+        + table(head, rows)
+    )
+
+
+def _cost(facts: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    return (
+        typical([each["energy"] for each in facts], "", 1e6),
+        f"{1e6 * np.mean([each['operations'] for each in facts]):.3g}",
+        typical([each["latency"] for each in facts], "", 1e6),
+        f"{np.mean([100 * each['astrocytes'] for each in facts]):.1f} %",
+        f"{np.mean([each['cores'] for each in facts]):.0f}",
     )
 
 
 # ---- text ----------------------------------------------------------------------------------------------
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [tuple(head), *map(tuple, rows)]
-    lines.insert(1, ("---",) * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _text(values: np.ndarray | None) -> str:
-    return "-" if values is None else f"{values.mean():.1f} ± {spread(values):.1f}"
+    return "-" if values is None else mean_and_deviation(values)
 
 
 def _difference(first: np.ndarray | None, second: np.ndarray | None) -> str:
     if first is None or second is None:
         return "-"
     less = first - second
-    return f"{less.mean():+.1f} ± {spread(less):.1f} ({int((less > 0).sum())}/{len(less)})"
+    return f"{less.mean():+.1f} ± {deviation(less):.1f} ({int((less > 0).sum())}/{len(less)})"
 
 
 def _marked(model: str) -> str:

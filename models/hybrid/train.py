@@ -22,21 +22,28 @@ import astrodeploy
 TEST_DIGITS, MOST = 400, 400  # held back; trained on at most, a class
 EPOCHS, BATCH = 25, 128
 STREAMS = 8
+DOMAIN = 16  # neurons that an astrocyte of the demo watches
 RATE, TUNING_RATE = 2e-2, 5e-3
 SHARPNESS = 0.1  # of the softmax over spike counts
 
 
 def fit(
-    model: Hybrid, x: torch.Tensor, y: torch.Tensor, steps: int, rate: float, what: str | None = None
+    model: Hybrid,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    updates: int,
+    rate: float,
+    what: str | None = None,
+    sharpness: float = SHARPNESS,
 ) -> None:
     """Cross-entropy on the output's spike counts, surrogate gradients, every digit from rest."""
     optimiser = torch.optim.Adam([*model.expand.parameters(), *model.classify.parameters()], rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, updates)
     batches: list[torch.Tensor] = []
-    for _ in range(steps) if what is None else track(range(steps), what):
+    for _ in range(updates) if what is None else track(range(updates), what):
         batches = batches or list(torch.randperm(len(x)).split(BATCH))
         batch = batches.pop()
-        loss = torch.nn.functional.cross_entropy(SHARPNESS * counts(model, x[batch]), y[batch])
+        loss = torch.nn.functional.cross_entropy(sharpness * counts(model, x[batch]), y[batch])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -71,28 +78,32 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--data", choices=sorted(SIDES), default="digits")
-    parser.add_argument("--domain", type=int, default=16, help="neurons an astrocyte watches")
+    parser.add_argument("--domain", type=int, default=DOMAIN, help="neurons an astrocyte watches")
     return parser.parse_args()
 
 
-def trained(seed: int, data: str = "digits", epochs: int = EPOCHS, domain: int = 16) -> tuple[Hybrid, Digits]:
-    """A network trained on most of a set's digits, and the digits held back."""
+def trained(
+    seed: int, digits: Digits, held_back: int = TEST_DIGITS, epochs: int = EPOCHS, domain: int = DOMAIN
+) -> tuple[Hybrid, Digits, Digits]:
+    """A network trained on most of the digits, those that it was trained on, and those held back."""
     torch.manual_seed(seed)
-    rest, test = put_aside(load(data), TEST_DIGITS, seed)
-    x, y = tensors(few(rest, MOST, np.random.default_rng(seed)))
+    rest, test = put_aside(digits, held_back, seed)
+    train = few(rest, MOST, np.random.default_rng(seed))
+    x, y = tensors(train)
     model = Hybrid(seed, x.shape[1], domain=domain)
     batches = -(-len(x) // BATCH)
     fit(model, x, y, epochs * batches, RATE, "weights     ")
     settle(model, x, len(x) // STREAMS)
     fit(model, x, y, max(1, epochs // 5) * batches, TUNING_RATE, "fine tuning ")
-    return model, test
+    return model, train, test
 
 
 def main() -> None:
     """Train, report, and write the files."""
     options = options_given()
     torch.set_num_threads(1)  # the layers are small: more threads only wait for each other
-    model, test = trained(options.seed, options.data, options.epochs, options.domain)
+    digits = load(options.data)
+    model, _, test = trained(options.seed, digits, epochs=options.epochs, domain=options.domain)
     test_x, test_y = tensors(test)
     print(f"test digits, gains at rest:  {accuracy(model, test_x, test_y):.1%} of {len(test_x)}")
     print(f"test digits, as one stream:  {stream_accuracy(model, test_x, test_y):.1%} of {len(test_x)}")

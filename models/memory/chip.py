@@ -3,13 +3,14 @@
 import json
 import resource
 import tempfile
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
 from typing import Any
 
 import nir
 import numpy as np
+from common import compared, levels, same_bytes
 from dynamics import FINE, delayed, errors, euler
 from model import STEP_SECONDS, Frozen, Memory, Setting, corrupted, setting_for, stimulus
 from train import made
@@ -27,7 +28,6 @@ class Case:
     flips     wrong bits of the cues; the costs and the engines are those of the first
     cues      how many, each of another pattern
     verified  steps of a cue in which the engines are held against the oracle
-    engines   which
     dt        Euler step of the paper's dynamics beside it
     """
 
@@ -36,7 +36,6 @@ class Case:
     flips: tuple[int, ...]
     cues: int
     verified: int
-    engines: tuple[str, ...] = ("fast", "lava")
     dt: float = FINE
 
     @property
@@ -71,7 +70,8 @@ def on_chip(case: Case, seed: int) -> Result:
         "retrieved": retrieved,
         "frozen": _scores(_sent(frozen, plain, setting), targets),
         "costs": {"gated": _costs(program, trace), "frozen": _costs(frozen, plain)},
-        "engines": _engines(program, x[:1, : case.verified], case.engines),
+        "verified": case.verified,
+        "engines": compared(program, x[:1, : case.verified]),
     }
 
 
@@ -86,12 +86,10 @@ def compiled(patterns: np.ndarray, setting: Setting, limits: np.ndarray) -> tupl
         seconds, peak = process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         ad.export(model, exported)
         again = ad.compile(exported, target="loihi2", calibrate=limits)
-        saved = [each.save(Path(folder) / name) for each, name in ((program, "a"), (again, "b"))]
-        contents = [{file.name: file.read_bytes() for file in each.iterdir()} for each in saved]
         said = json.loads(nir.read(exported).metadata["astrodeploy"])
     return program, {
         "compile": {"seconds": seconds, "peak_mebibytes": peak},
-        "nir": {"identical": contents[0] == contents[1], "core": said["core"]},
+        "nir": {"identical": same_bytes(program, again), "core": said["core"]},
     }
 
 
@@ -132,20 +130,7 @@ def _sent(program: ad.Program, trace: ad.Trace, setting: Setting) -> np.ndarray:
     return np.asarray(trace.spikes["neurons"][:, setting.steps - 1 + program.network["neurons"].depth])
 
 
-# ---- engines and costs ---------------------------------------------------------------------------------
-
-
-def _engines(program: ad.Program, x: np.ndarray, engines: tuple[str, ...]) -> Result:
-    """The integer engines against the oracle, every message and state."""
-    found = ad.verify(program, x, engines=("oracle", *engines))
-    return {
-        "steps": x.shape[1],
-        "not_run": dict(found.not_run),
-        "compared": {
-            each.right: {"messages": each.spikes, "states": each.states, "differing": each.differing}
-            for each in found.comparisons
-        },
-    }
+# ---- costs ---------------------------------------------------------------------------------------------
 
 
 def _costs(program: ad.Program, trace: ad.Trace) -> Result:
@@ -156,8 +141,8 @@ def _costs(program: ad.Program, trace: ad.Trace) -> Result:
     return {
         "cores": cost.cores,
         "chips": cost.chips,
-        "energy_joules": list(astuple(cost.energy_joules)),
-        "latency_seconds": list(astuple(cost.latency_seconds)),
+        "energy_joules": levels(cost.energy_joules),
+        "latency_seconds": levels(cost.latency_seconds),
         "operations_joules": operations,
         "astrocyte_share": astrocytes / operations,
         "synaptic_events": sum(n for name, n in cost.events.items() if name.startswith("synap")),

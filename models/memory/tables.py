@@ -5,6 +5,7 @@ from math import floor, log10
 from typing import Any
 
 import numpy as np
+from common import agreement, deviation, mean_and_deviation, seeds, table
 from dynamics import NAMES
 from matplotlib.figure import Figure
 
@@ -18,10 +19,8 @@ SHOWN = 4  # cells of the grid that are named
 def present(results: list[Result]) -> tuple[str, Figure | None]:
     """Markdown and the figure."""
     realisations = results[0]["plan"]["realisations"]
-    told = (
-        f"{len(results)} seeds, {realisations} realisations each; mean ± standard deviation over seeds. "
-        "An error is the mean number of wrong bits after retrieval."
-    )
+    told = f"{seeds(results)}; {realisations} realisations a seed. "
+    told += "An error is the mean number of wrong bits after retrieval."
     parts = [told, _claims(results), _compared(results), _protocol(results), _grids(results)]
     parts += [_chip(results), _costs(results), _engines(results)]
     return "\n\n".join(parts) + "\n", _figure(results)
@@ -49,7 +48,7 @@ def _claims(results: list[Result]) -> str:
         ("largest gain over Hopfield at high load", _gain(results)),
         ("error exactly 6 at tau_x of about 100", _slowest(results)),
     ]
-    return _markdown(("claimed", "measured"), rows)
+    return table(("claimed", "measured"), rows)
 
 
 def _softmax(results: list[Result]) -> str:
@@ -117,7 +116,7 @@ def _compared(results: list[Result]) -> str:
         "error higher most at",
     )
     told = f"Cells of the grid of K = {_listed(results, 'grid_patterns')} and n = {_listed(results, 'grid_flips')}:"
-    return f"{told}\n\n{_markdown(head, rows)}"
+    return f"{told}\n\n{table(head, rows)}"
 
 
 def _listed(results: list[Result], what: str) -> str:
@@ -161,7 +160,7 @@ def _protocol(results: list[Result]) -> str:
     told = (
         f"N = {neurons}, K = {patterns}, {flips} bits wrong; sigma = tau_x = tau_p = 1, T = 0.01 unless said:"
     )
-    return f"{told}\n\n" + _markdown(("memory", "error", "exactly retrieved"), rows)
+    return f"{told}\n\n" + table(("memory", "error", "exactly retrieved"), rows)
 
 
 def _grids(results: list[Result]) -> str:
@@ -173,7 +172,7 @@ def _grids(results: list[Result]) -> str:
         ]
         size = f"N = {plan['grid_neurons']}, {plan['grid_flips'][column]} bits wrong"
         told = f"{size}; error, and share exactly retrieved:"
-        tables.append(f"{told}\n\n" + _markdown(("K", *NAMES.values()), rows))
+        tables.append(f"{told}\n\n" + table(("K", *NAMES.values()), rows))
     return "\n\n".join(tables)
 
 
@@ -206,7 +205,7 @@ def _chip(results: list[Result]) -> str:
         "bits that differ",
     )
     cues = "; ".join(f"{size['cues']} cues a seed for {_size(size)}" for size in results[0]["chip"])
-    return f"On the chip, {cues}:\n\n" + _markdown(head, rows)
+    return f"On the chip, {cues}:\n\n" + table(head, rows)
 
 
 def _both(results: list[Result], path: tuple[Any, ...]) -> str:
@@ -237,7 +236,7 @@ def _costs(results: list[Result]) -> str:
         "share is that of their units, and of what arrives at them, in the energy of the operations:"
     )
     head = ("network", "cores", "energy", "latency", "synaptic events", "astrocytes' share")
-    return f"{told}\n\n" + _markdown(head, rows)
+    return f"{told}\n\n" + table(head, rows)
 
 
 def _engines(results: list[Result]) -> str:
@@ -247,29 +246,15 @@ def _engines(results: list[Result]) -> str:
         same = sum(each["nir"]["identical"] for each in found)
         seconds = np.mean([each["compile"]["seconds"] for each in found])
         peak = max(each["compile"]["peak_mebibytes"] for each in found)
+        engines = agreement([each["engines"] for each in found])
         chips = _range(each["costs"]["gated"]["chips"] for each in found)
         told.append(
-            f"- {_size(found[0])}: {found[0]['engines']['steps']} steps of a cue, {', '.join(_pairs(found))}. From "
+            f"- {_size(found[0])}: {found[0]['verified']} steps of a cue against the oracle, {engines}. From "
             f'model.pt and through NIR ("{found[0]["nir"]["core"]}") the same Program, byte for byte, for {same} of '
             f"{len(found)} seeds. Compiled in {seconds:.1f} s of one core's time; the process held at most "
             f"{peak:.0f} MiB until then. Chips: {chips}."
         )
     return "\n".join(told)
-
-
-def _pairs(found: list[Result]) -> list[str]:
-    """Every engine against the oracle, over all seeds in which it ran."""
-    told = []
-    for name in found[0]["engines"]["compared"]:
-        ran = [each["engines"]["compared"].get(name) for each in found]
-        messages, states, wrong = (
-            sum(each[key] for each in ran if each) for key in ("messages", "states", "differing")
-        )
-        seeds = len(ran) - ran.count(None)
-        told.append(
-            f"oracle = {name} ({messages} messages, {states} states, {wrong} differing; seeds: {seeds})"
-        )
-    return told
 
 
 def _figure(results: list[Result]) -> Figure:
@@ -282,7 +267,7 @@ def _figure(results: list[Result]) -> Figure:
         for row, what in enumerate(("errors", "exact")):
             for i, (name, text) in enumerate(NAMES.items()):
                 values = np.array([[cell[name][what][column] for cell in r["grid"]] for r in results])
-                mean, spread = values.mean(0), values.std(0)
+                mean, spread = values.mean(0), [deviation(each) for each in values.T]
                 axis, wide = axes[row, place], 2.2 if name == "gated" else 1.1
                 axis.plot(plan["grid_patterns"], mean, label=text, color=f"C{i}", lw=wide)
                 band = (plan["grid_patterns"], mean - spread, mean + spread)
@@ -307,8 +292,7 @@ def _values(results: list[Result], path: tuple[Any, ...]) -> list[float]:
 
 
 def _at(results: list[Result], path: tuple[Any, ...], form: str) -> str:
-    values = _values(results, path)
-    return f"{np.mean(values):{form}} ± {np.std(values):{form}}"
+    return mean_and_deviation(_values(results, path), form)
 
 
 def _levels(runs: list[list[float]], unit: str) -> str:
@@ -324,8 +308,3 @@ def _quantity(value: float, unit: str) -> str:
 def _range(values: Iterable[int]) -> str:
     found = sorted(set(values))
     return str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}"
-
-
-def _markdown(head: Row, rows: list[Row]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -48,6 +48,12 @@ def main() -> None:
     parser.add_argument("--patterns", type=int, default=100)
     parser.add_argument("--flips", type=float, default=0.2, help="share of a cue's bits that are wrong")
     options = parser.parse_args()
+    if min(options.neurons, options.patterns) < 1:
+        parser.error(
+            f"--neurons and --patterns must be at least 1, not {options.neurons} and {options.patterns}"
+        )
+    if not 0 <= options.flips <= 1:
+        parser.error(f"--flips is a share, 0 to 1, not {options.flips}")
     torch.set_num_threads(1)
     setting = setting_for(options.neurons, options.patterns)
     flips = round(options.flips * options.neurons)

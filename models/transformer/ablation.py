@@ -11,7 +11,6 @@ from train import accuracy, train
 
 EPOCHS, VALIDATION = 20, 300
 RATES = (3e-3, 1e-2, 3e-2)
-LEVELS = (0.85, 0.9)
 LINEAR = Settings(sigma="none", alpha=1.0, astro=False)
 ARMS = {
     "softmax": Settings(attention="softmax"),
@@ -31,17 +30,17 @@ Lane = tuple[str, Settings]
 
 
 def ablation(seed: int, data: tuple[torch.Tensor, ...], epochs: int = EPOCHS) -> dict[str, dict[str, Any]]:
-    """By arm, and by arm with "+ positions": epochs to each level, test accuracy, learning curve.
+    """By arm, and by arm with "+ positions": the rate chosen, the learning curve at it, and the test accuracy.
 
-    An arm is trained at every rate. For the epochs the rate that gets there first is taken, for accuracy and curve
-    the one that ends best on validation digits.
+    An arm is trained at every rate. The one that ends best on validation digits is chosen, and all is of this one.
+    Validation digits are held back of the training digits; nothing is chosen by test digits.
     """
     train_x, test_x, train_y, test_y = data
     parts = train_test_split(
         train_x, train_y, test_size=VALIDATION, random_state=seed, stratify=train_y.numpy()
     )
     shown, held_back, labels, held_back_labels = parts
-    found: dict[str, list[tuple[list[float], float]]] = defaultdict(list)
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for lanes in _lanes():
         settings, curves = [each for _, each in lanes], list[list[float]]()
 
@@ -50,9 +49,14 @@ def ablation(seed: int, data: tuple[torch.Tensor, ...], epochs: int = EPOCHS) ->
 
         model = train(settings, shown, labels, seed, epochs, watch)
         tests = accuracy(model, test_x, test_y)
-        for i, (name, _) in enumerate(lanes):
-            found[name].append(([each[i] for each in curves], tests[i]))
-    return {name: _summary(runs) for name, runs in found.items()}
+        for i, (name, lane) in enumerate(lanes):
+            found[name].append({"rate": lane.rate, "curve": [each[i] for each in curves], "test": tests[i]})
+    return {name: chosen(runs) for name, runs in found.items()}
+
+
+def chosen(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of an arm's runs, one a rate, that which ends best on validation digits."""
+    return max(runs, key=lambda run: run["curve"][-1])
 
 
 def _lanes() -> list[list[Lane]]:
@@ -64,12 +68,3 @@ def _lanes() -> list[list[Lane]]:
                 lane = replace(settings, places=places, rate=rate)
                 together[lane.structure].append((name + " + positions" * places, lane))
     return list(together.values())
-
-
-def _summary(runs: list[tuple[list[float], float]]) -> dict[str, Any]:
-    curve, test = max(runs, key=lambda run: run[0][-1])
-    epochs = {}
-    for level in LEVELS:
-        reached = [next((i + 1 for i, a in enumerate(c) if a > level), None) for c, _ in runs]
-        epochs[f"{level:.0%}"] = min((each for each in reached if each), default=None)
-    return {"epochs": epochs, "test": test, "curve": curve}

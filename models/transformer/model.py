@@ -148,9 +148,8 @@ class Tail(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mean = Astrocyte(
-            1
-        )  # apart: ±1 in place of 1 - 1/d and -1/d, of which 8 bits lose a part of the mean
+        # apart: ±1 in place of 1 - 1/d and -1/d, of which 8 bits lose a part of the mean
+        self.mean = Astrocyte(1)
         self.square = Astrocyte(WIDTH)
         self.deviation = Astrocyte(1, offset=EPSILON, output="power", exponent=-0.5)
         self.norm = Astrocyte(WIDTH)

@@ -1,20 +1,29 @@
 """What the astromorphic transformer does, measured: its ablation, what the chip makes of it, what it costs."""
 
+import json
 from collections import defaultdict
 from dataclasses import replace
+from math import floor, log2
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import nir
 import numpy as np
 import torch
 from ablation import EPOCHS, RATES, VALIDATION, ablation
+from common import compared, levels, same_bytes, seeds
 from matplotlib.figure import Figure
 from model import DT, HIDDEN, TOKENS, WIDTH, Parallel, Settings, deployed, steps_of
-from tables import about_ablation, about_chip, about_costs, about_engines, about_functions, figure_of
+from tables import about_ablation, about_chip, about_costs, about_functions, about_programs, figure_of
 from train import CALIBRATION, accuracy, digits, train
 
 import astrodeploy as ad
+from astrodeploy.arithmetic import execute
+from astrodeploy.compartments.functions import LOG_BITS, power
+from astrodeploy.compartments.graded import EXPONENT_BITS, SCALE, WIDE
+from astrodeploy.compartments.kind import Port, Range, State
+from astrodeploy.compartments.language import Neuron, compartment, saturate
 from astrodeploy.nn import Astrocyte
 
 Result = dict[str, Any]
@@ -45,8 +54,7 @@ def network(settings: Settings, seed: int, data: tuple[torch.Tensor, ...]) -> Re
     train_x, test_x, train_y, test_y = data
     model = train([settings], train_x, train_y, seed)
     with TemporaryDirectory() as folder:
-        made = _compiled(model, settings, train_x.numpy()[:CALIBRATION], Path(folder))
-    program, found = made
+        program, found = _compiled(model, settings, train_x.numpy()[:CALIBRATION], Path(folder))
     x, y = steps_of(test_x.numpy(), settings, program.depth), test_y.numpy()
     chip, exact = program.run(x), program.run(x, engine="reference")
     cost = ad.estimate(program, x[:COSTED])
@@ -57,29 +65,26 @@ def network(settings: Settings, seed: int, data: tuple[torch.Tensor, ...]) -> Re
         "changed": float(np.mean(chip.predictions != exact.predictions)),
         "digits": len(y),
         "errors": _errors(program, chip, exact),
-        "engines": _engines(program, x[:VERIFIED]),
+        "compared": compared(program, x[:VERIFIED]),
         "steps": x.shape[1],
         "compartments": sum(each.size for each in program.network.populations if each.name != "input"),
         "cores": cost.cores,
-        "operations": _levels(cost.parts["operations"]),
-        "energy": _levels(cost.energy_joules),
-        "latency": _levels(cost.latency_seconds),
+        "operations": levels(cost.parts["operations"]),
+        "energy": levels(cost.energy_joules),
+        "latency": levels(cost.latency_seconds),
         "share": cost.astrocyte_share,
         "paper_share": of_astrocytes / cost.parts["operations"].typical,
     }
 
 
 def _compiled(model: Parallel, settings: Settings, x: np.ndarray, folder: Path) -> tuple[ad.Program, Result]:
-    """The Program from the checkpoint, and whether that from the NIR file is the same, byte for byte."""
+    """The Program from the checkpoint; whether that from the NIR file is the same; what this says of itself."""
     shown = steps_of(x, settings)
     ad.save(deployed(model), folder / "model.pt", dt=DT, input_shape=shown.shape[2:])
     ad.export(folder / "model.pt", folder / "model.nir", sample=shown)
     programs = [ad.compile(folder / f"model.{kind}", calibrate=shown) for kind in ("pt", "nir")]
-    files = []
-    for i, program in enumerate(programs):
-        saved = program.save(folder / f"{i}.astro")
-        files.append({each.name: each.read_bytes() for each in saved.iterdir()})
-    return programs[0], {"same_program": files[0] == files[1]}
+    said = json.loads(nir.read(folder / "model.nir").metadata["astrodeploy"])
+    return programs[0], {"same_program": same_bytes(*programs), "core": said["core"]}
 
 
 def _errors(program: ad.Program, chip: ad.Trace, exact: ad.Trace) -> dict[str, float]:
@@ -91,22 +96,6 @@ def _errors(program: ad.Program, chip: ad.Trace, exact: ad.Trace) -> dict[str, f
             off = chip.spikes[name] / units["message"] - exact.spikes[name]
             found[name] = float(np.sqrt(np.mean(off**2) / np.mean(exact.spikes[name] ** 2)))
     return found
-
-
-def _engines(program: ad.Program, x: np.ndarray) -> Result:
-    found = ad.verify(program, x, engines=("oracle", "fast", "lava"))
-    compared = {each.right: each for each in found.comparisons}
-    return {
-        "digits": len(x),
-        "messages": {name: each.spikes for name, each in compared.items()},
-        "states": {name: each.states for name, each in compared.items()},
-        "differing": {name: each.differing for name, each in compared.items()},
-        "not_run": dict(found.not_run),
-    }
-
-
-def _levels(span: Any) -> list[float]:
-    return [span.low, span.typical, span.high]
 
 
 # ---- functions on the chip -----------------------------------------------------------------------------
@@ -125,14 +114,44 @@ class Swept(torch.nn.Module):
 
 
 def swept(exponent: float) -> Result:
-    """The largest relative error of sum**exponent on the chip, while the sum goes from 1 to 1000."""
+    """The largest relative errors of sum**exponent on the chip, while the sum goes from 1 to 1000.
+
+    value    as it is computed, in 24 bits
+    message  as it is sent, in 16 bits
+    cut      of an exact value in such a message: what no computing could make better
+    """
     sums = np.unique(np.rint(np.geomspace(1, 1000, SWEEP)))
     x = np.pad(np.diff(sums, prepend=0.0), (0, 2)).reshape(1, -1, 1)  # the answers come later
     program = ad.compile(Swept(exponent), calibrate=x, input_shape=(1,), dt=DT)
-    sent = program.run(x).spikes["sum"][0, :, 0] / program.network["sum"].node.units["message"]
+    units = program.network["sum"].node.units
+    sent, exact = program.run(x).spikes["sum"][0, :, 0], sums**exponent
     first = int(np.flatnonzero(sent)[0])
-    error = np.abs(sent[first : first + len(sums)] / sums**exponent - 1)
-    return {"to 64": float(error[sums <= 64].max()), "to 1000": float(error.max())}
+    found = {
+        "value": computed(sums, exponent, units["trace"]),
+        "message": sent[first : first + len(sums)] / units["message"],
+        "cut": np.floor(exact * units["message"]) / units["message"],
+    }
+    errors = {name: np.abs(each / exact - 1) for name, each in found.items()}
+    return {
+        name: {"to 64": float(each[sums <= 64].max()), "to 1000": float(each.max())}
+        for name, each in errors.items()
+    }
+
+
+def computed(x: np.ndarray, exponent: float, unit: float) -> np.ndarray:
+    """x**exponent by the chip's operations, of a state with `unit` to 1.0, in the 24 bits before the message."""
+    limits = {"exponent": Range.signed(3 + EXPONENT_BITS), "scale": SCALE}
+
+    def step(n: Neuron) -> None:
+        n.y = saturate(power(n.x, n.exponent, n.scale, EXPONENT_BITS), 0, WIDE.high)
+
+    made = compartment(states={"y": State(WIDE)}, inputs={"x": Port(WIDE)}, parameters=limits)(step)
+    bits = floor(log2(WIDE.high / (x**exponent).max()))
+    scale = (bits - exponent * log2(unit)) * 2**LOG_BITS
+    given = {"exponent": round(exponent * 2**EXPONENT_BITS), "scale": round(scale)}
+    state = np.rint(x * unit).astype(np.int64)
+    registers = execute(made.step.operations, {}, given, {"x": state}, {})
+    return registers[made.step.stores["y"]] / 2.0**bits
 
 
 # ---- presentation --------------------------------------------------------------------------------------
@@ -145,12 +164,11 @@ def present(results: list[Result]) -> tuple[str, Figure | None]:
         for name, arm in each["ablation"].items():
             arms[name].append(arm)
     networks = {name: [each["networks"][name] for each in results] for name in NETWORKS}
-    seeds = ", ".join(str(each["seed"]) for each in results)
     told = (
-        f"{len(results)} seeds ({seeds}); mean ± standard deviation over seeds. {TOKENS} tokens, d = {WIDTH}, "
-        f"m_hidden = {HIDDEN}, one layer, one head."
+        f"{seeds(results)}. {TOKENS} tokens, d = {WIDTH}, m_hidden = {HIDDEN}, one layer, one head, "
+        f"{results[0]['networks']['astromorphic']['digits']} test digits."
     )
-    protocol = (EPOCHS, VALIDATION, RATES)
-    parts = [told, about_ablation(arms, protocol), about_chip(networks), about_functions(results)]
-    parts += [about_costs(networks, COSTED), about_engines(networks)]
+    parts = [told, about_ablation(arms, (EPOCHS, VALIDATION, RATES))]
+    parts += [about_chip(networks), about_functions(results), about_costs(networks, COSTED)]
+    parts.append(about_programs(networks, VERIFIED))
     return "\n\n".join(parts) + "\n", figure_of(arms)

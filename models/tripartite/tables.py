@@ -1,9 +1,10 @@
 """The study's tables, in Markdown, and its figure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from common import agreement, deviation, mean_and_deviation, seeds, table, typical
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from model import window_seconds
@@ -14,9 +15,8 @@ CLAIMED = {"DSE and eSP": "0.25"}
 
 def tables(results: list[Result]) -> str:
     """All of the README's measured block."""
-    seeds = f"{len(results)} seed{'s' * (len(results) > 1)}"
     parts = [
-        f"Mean ± standard deviation over {seeds}.",
+        f"{seeds(results)}.",
         "**The exponent of mean calcium against the rate, 1 to 50 Hz**",
         _exponents(results),
         _about_curves(results),
@@ -41,10 +41,10 @@ def _exponents(results: list[Result]) -> str:
     rows = []
     for name in results[0]["order"]["variants"]:
         found = [each["curves"][name]["exponents"] for each in results]
-        slopes = [_spread([each[way][0] for each in found]) for way in ways]
-        squared = _spread([each[ways[0]][1] for each in found], 2)
+        slopes = [_three([each[way][0] for each in found]) for way in ways]
+        squared = mean_and_deviation([each[ways[0]][1] for each in found], ".2f")
         rows.append((name, CLAIMED.get(name, "-"), slopes[0], squared, *slopes[1:]))
-    return _markdown(("model", "claimed", ways[0], "R² of that", *ways[1:]), rows)
+    return table(("model", "claimed", ways[0], "R² of that", *ways[1:]), rows)
 
 
 def _about_curves(results: list[Result]) -> str:
@@ -53,9 +53,9 @@ def _about_curves(results: list[Result]) -> str:
     periods = [each["curves"]["DSE"]["period"] for each in results]
     swings = [each["curves"]["DSE"]["swing"][-1] for each in results]
     return (
-        f"With eSP calcium jumps between {' or '.join(where)}, from {_spread([j[2] for j in jumps])} to "
-        f"{_spread([j[3] for j in jumps])} uM. With DSE alone calcium oscillates: at 50 Hz with a period of "
-        f"{_spread(periods, 1)} s and a standard deviation over time of {_spread(swings)} uM."
+        f"With eSP calcium jumps between {' or '.join(where)}, from {_three([j[2] for j in jumps])} to "
+        f"{_three([j[3] for j in jumps])} uM. With DSE alone calcium oscillates: at 50 Hz with a period of "
+        f"{mean_and_deviation(periods)} s and a standard deviation over time of {_three(swings)} uM."
     )
 
 
@@ -63,7 +63,9 @@ def _numerics(results: list[Result]) -> str:
     rows = []
     for name in results[0]["order"]["variants"]:
         curves = [each["curves"][name] for each in results]
-        over_seeds = np.std([each["mean"] for each in curves], 0)
+        over_seeds = np.array(
+            [deviation(rate) for rate in zip(*(each["mean"] for each in curves), strict=True)]
+        )
         halved = 100 * np.array([each["halved"][name] for each in results])
         rows.append(
             (
@@ -80,7 +82,7 @@ def _numerics(results: list[Result]) -> str:
         "median synapse and in the worst, in % of calcium's range."
     )
     head = ("model", "drift", "over seeds: median, worst", "half a step: median, worst")
-    return f"{told}\n\n{_markdown(head, rows)}"
+    return f"{told}\n\n{table(head, rows)}"
 
 
 def _units(results: list[Result], variant: str) -> str:
@@ -88,12 +90,12 @@ def _units(results: list[Result], variant: str) -> str:
     for name in results[0]["order"]["outputs"]:
         found = [each["units"][variant]["outputs"][name] for each in results]
         errors = [
-            f"{_spread([e['rms'][what] for e in found], 1)}, {np.mean([e['most'][what] for e in found]):.0f}"
+            f"{mean_and_deviation([e['rms'][what] for e in found])}, {np.mean([e['most'][what] for e in found]):.0f}"
             for what in ("steady", "trace", "slow")
         ]
         powers = [each["unit"]["exponent"] for each in found]
-        power = _spread(powers) if name == "power" else "-"
-        rows.append((name, *errors, _spread([each["seconds"] for each in found], 1), power))
+        power = _three(powers) if name == "power" else "-"
+        rows.append((name, *errors, mean_and_deviation([each["seconds"] for each in found]), power))
     head = (
         "at constant rates: rms, most",
         "over time: rms, most",
@@ -101,7 +103,7 @@ def _units(results: list[Result], variant: str) -> str:
         "time constant, s",
         "exponent",
     )
-    return f"{variant}:\n\n" + _markdown(("output", *head), rows)
+    return f"{variant}:\n\n" + table(("output", *head), rows)
 
 
 def _numbers(results: list[Result]) -> str:
@@ -110,47 +112,37 @@ def _numbers(results: list[Result]) -> str:
         unit = each["units"]["DSE"]["outputs"]["power"]["unit"]
         numbers = (f"{unit[name]:.4g}" for name in ("decay", "drive", "offset", "exponent", "scale"))
         rows.append((each["seed"], unit["period"], *numbers))
-    return _markdown(("seed", "period", "decay", "drive", "offset", "exponent", "scale, uM"), rows)
+    return table(("seed", "period", "decay", "drive", "offset", "exponent", "scale, uM"), rows)
 
 
 def _chip(results: list[Result]) -> str:
     rows = []
     for name in results[0]["chip"]:
         found = [each["chip"][name] for each in results]
-        differing = [sum(each["differing"].values()) for each in found]
-        engines = sorted({engine for each in found for engine in each["differing"]})
-        values = sum(sum(each["compared"].values()) for each in found)
-        costs = [_engineering(found, key) for key in ("operations", "energy", "latency")]
-        cores, same = ({each[key] for each in found} for key in ("cores", "identical"))
         rows.append(
             (
                 name,
-                f"{_spread([100 * each['rms'] for each in found])} %",
-                f"{sum(differing)} of {values} (oracle = {' = '.join(engines)})",
-                "the same Program" if same == {True} else "another Program",
-                *map(str, cores),
-                *costs,
+                f"{_three([100 * each['rms'] for each in found])} %",
+                f"the same Program for {sum(each['identical'] for each in found)} of {len(found)} seeds",
+                ", ".join(sorted({str(each["cores"]) for each in found})),
+                typical([each["operations"] for each in found], "", 1e9),
+                typical([each["energy"] for each in found], "", 1e6),
+                typical([each["latency"] for each in found], "", 1e6),
+                f"{np.mean([each['share'] for each in found]):.0%}",
             )
         )
-    head = ("output", "chip against float, rms of the range", "differing values", "from NIR", "cores")
-    priced = ("operations, nJ", "energy, uJ", "chip time, us")
-    told = "Costs are those of a second of the model's time, typical (low to high)."
-    return f"{_markdown((*head, *priced), rows)}\n\n{told}"
+    head = ("output", "chip against float, rms of the range", "from NIR", "cores")
+    priced = ("operations, nJ", "energy, uJ", "chip time, us", "astrocytes' share of the operations")
+    told = "Costs are those of a second of the model's time, typical (low to high). Against the oracle:"
+    engines = (
+        f"- {name}: {agreement([each['chip'][name]['engines'] for each in results])}"
+        for name in results[0]["chip"]
+    )
+    return f"{table((*head, *priced), rows)}\n\n{told}\n\n" + "\n".join(engines)
 
 
-def _engineering(found: list[Result], key: str) -> str:
-    low, typical, high = np.mean([each[key] for each in found], 0) * (1e9 if key == "operations" else 1e6)
-    return f"{typical:.3g} ({low:.3g} to {high:.3g})"
-
-
-def _spread(values: Iterable[float], digits: int = 3) -> str:
-    values = np.array(list(values))
-    return f"{values.mean():.{digits}f} ± {values.std():.{digits}f}"
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def _three(values: Sequence[float]) -> str:
+    return mean_and_deviation(values, ".3f")
 
 
 # ---- the figure ----------------------------------------------------------------------------------------
@@ -192,4 +184,5 @@ def _against(axes: Axes, results: list[Result], rates: Sequence[float]) -> None:
 
 def _band(axes: Axes, x: Sequence[float], y: np.ndarray, **style: Any) -> None:
     (line,) = axes.plot(x, y.mean(0), marker=".", **style)
-    axes.fill_between(x, y.mean(0) - y.std(0), y.mean(0) + y.std(0), color=line.get_color(), alpha=0.25, lw=0)
+    spread = np.array([deviation(each) for each in y.T])
+    axes.fill_between(x, y.mean(0) - spread, y.mean(0) + spread, color=line.get_color(), alpha=0.25, lw=0)

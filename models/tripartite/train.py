@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from chip import DT, Compartment, spikes_of
+from compartment import DT, Compartment, spikes_of
 from model import SYNAPSES, VARIANTS, simulate
 from reduced import OUTPUTS, fit, staircases
 
@@ -16,6 +16,7 @@ import astrodeploy
 
 FITTED, TESTED = 8, 2  # staircases
 HOLDS = 8
+MODELS = "what acts back on the synapse: " + "; ".join(f'"{name}"' for name in VARIANTS)
 WINDOWS = 100  # that a rate is held for
 
 
@@ -24,10 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("build/tripartite"))
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--model", choices=VARIANTS, default="DSE", help="what acts back on the synapse")
+    parser.add_argument("--model", choices=VARIANTS, default="DSE", metavar="MODEL", help=MODELS)
     parser.add_argument("--output", choices=OUTPUTS, default="power")
     parser.add_argument("--windows", type=int, default=WINDOWS, help="of 0.256 s, that a rate is held for")
     options = parser.parse_args()
+    if options.windows < 1:
+        parser.error(f"--windows must be at least 1, not {options.windows}")
     rates = staircases(options.seed, HOLDS, FITTED + TESTED)
     recording = simulate(rates, [options.model] * rates.shape[1], options.seed, options.windows)
     unit = fit(recording.models(0, FITTED), options.output, settling=options.windows)

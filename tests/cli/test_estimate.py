@@ -111,8 +111,8 @@ def test_what_if_with_data(cli):
     [
         (("--rate", "much"), "--rate takes a number, or layer=number, not 'much'"),
         (("--rate", "1.5"), "the rate of input must lie in 0..1 messages per neuron and step, not 1.5"),
-        (("--rate", "0.1", "--rate", "c=0.1"), "rates are needed for input, a, b, given are input, a, b, c"),
-        (("--rate", "a=0.1"), "rates are needed for input, a, b, given are a"),
+        (("--rate", "0.1", "--rate", "c=0.1"), "rates are taken of input, a, b, not of c"),
+        (("--rate", "a=0.1"), "rates are needed for input, a, b; that of input, b is missing"),
         (
             ("--rate", "0.1", "--model", "mine"),
             "loihi1 has no cost model 'mine': choose one of davies-2018, nahuku, sana-fe",

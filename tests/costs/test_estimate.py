@@ -167,9 +167,15 @@ def test_rates_lie_in_0_to_1(rate):
         estimate(two_neurons(), rates=rate)
 
 
-@pytest.mark.parametrize("given", [{"a": 0.1}, {"input": 0.1, "a": 0.1, "b": 0.1, "c": 0.1}])
-def test_rates_of_all_layers(given):
-    with pytest.raises(InputError, match="rates are needed for input, a, b, given are "):
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"a": 0.1}, "rates are needed for input, a, b; that of input, b is missing"),
+        ({"input": 0.1, "a": 0.1, "b": 0.1, "c": 0.1}, "rates are taken of input, a, b, not of c$"),
+    ],
+)
+def test_rates_of_all_layers(given, message):
+    with pytest.raises(InputError, match=message):
         estimate(two_neurons(), rates=given)
 
 

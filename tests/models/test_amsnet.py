@@ -129,7 +129,7 @@ def test_only_the_distance_between_positions_counts(amsnet):
 
 def test_its_state_does_not_grow_and_the_cache_does(amsnet):
     unit = amsnet["model"].Unit(amsnet["model"].Settings())
-    found = amsnet["lengths"].growth(unit, 0, (70, 140, 210))
+    found = amsnet["lengths"].growth(unit, 0, (70, 140, 210), 1)
     assert len({each["unit"]["kept"] for each in found}) == 1
     assert len({each["unit"]["allocated"] for each in found}) == 1
     kept = [each["softmax"]["kept"] for each in found]
@@ -141,24 +141,65 @@ def test_its_decays_are_exact_on_the_chip(amsnet):
         assert (decay * UNITY).is_integer()
 
 
-def test_no_paragraph_is_in_both_parts_of_the_text(amsnet):
+def test_no_paragraph_is_in_two_parts_of_the_text(amsnet):
     text = amsnet["text"]
-    train, test = text.parts()
+    parts = text.parts()
     assert len(text.VOCABULARY) == len(set(text.VOCABULARY)) <= 64
-    assert 0.1 < len(test) / (len(train) + len(test)) < 0.25
+    assert 0.1 < len(parts.test) / sum(map(len, parts)) < 0.2
+    assert len(parts.validation) > 10_000
     lines = [
         {line for line in "".join(text.VOCABULARY[i] for i in part.tolist()).split("\n") if len(line) > 80}
-        for part in (train, test)
+        for part in parts
     ]
-    assert min(map(len, lines)) > 100
-    assert not lines[0] & lines[1]
+    assert min(map(len, lines)) > 20
+    assert len(set.union(*lines)) == sum(map(len, lines))
+    assert sum(map(len, parts)) == sum(map(len, text.chapters().values()))
+
+
+def test_windows_predict_every_character_once(amsnet):
+    every = amsnet["text"].windows(torch.arange(1000), 128)
+    assert every.shape == (7, 129)
+    assert torch.equal(every[:, 1:].flatten(), torch.arange(1, 7 * 128 + 1))
 
 
 def test_counting_characters_gives_the_cross_entropy_of_their_shares(amsnet):
-    train, test = (part.numpy() for part in amsnet["text"].parts())
+    text, train = amsnet["text"], amsnet["text"].parts().training.numpy()
+    every = text.windows(text.parts().test, 128)
     counts = np.bincount(train, minlength=56) + 0.05
-    assert amsnet["text"].counted(0) == pytest.approx(-np.log2(counts / counts.sum())[test].mean())
-    assert amsnet["text"].counted(2) < amsnet["text"].counted(1) < amsnet["text"].counted(0)
+    assert text.counted(0, every) == pytest.approx(-np.log2(counts / counts.sum())[every[:, 1:]].mean())
+    assert text.counted(2, every) < text.counted(1, every) < text.counted(0, every)
+
+
+def test_counting_uses_the_characters_before_and_no_others(amsnet):
+    text, train = amsnet["text"], amsnet["text"].parts().training.numpy()
+    first, second, third = window = train[5000:5003]
+    pairs = np.bincount(train[1:][train[:-1] == first], minlength=56) + 0.05
+    triples = np.bincount(train[2:][(train[:-2] == first) & (train[1:-1] == second)], minlength=56) + 0.05
+    shares = (pairs / pairs.sum())[second], (triples / triples.sum())[third]
+    assert text.counted(2, torch.tensor(window)[None]) == pytest.approx(-np.log2(shares).mean())
+
+
+def test_a_text_is_scored_by_all_its_windows(amsnet):
+    made, characters = amsnet["model"].Settings(), amsnet["text"].parts().validation
+    torch.manual_seed(0)
+    network = amsnet["model"].AMSNet(made)
+    windows = [characters[start : start + 129] for start in range(0, len(characters) - 128, 128)]
+    with torch.no_grad():
+        found = [
+            amsnet["train"].bits(
+                network.parallel(amsnet["model"].encoded(each[None, :-1], made)), each[None, 1:]
+            )
+            for each in windows
+        ]
+    assert amsnet["train"].scored(network, made, characters) == pytest.approx(np.mean(found), rel=1e-5)
+
+
+def test_a_choice_is_made_on_validation_text(amsnet, monkeypatch):
+    read = []
+    monkeypatch.setattr(amsnet["choose"], "scored", lambda model, settings, text: read.append(text) or 0.0)
+    amsnet["choose"].validated("plain", amsnet["model"].COMPARED["plain"], 100, 2, 0.005)
+    assert len(read) == 1
+    assert torch.equal(read[0], amsnet["text"].parts().validation)
 
 
 def test_the_script_writes_what_compile_takes(files, amsnet):
@@ -185,7 +226,9 @@ def test_the_chip_reads_text_as_float_does(small, amsnet):
         for engine in ("fast", "reference")
     }
     assert found["fast"] == pytest.approx(found["reference"], rel=0.03)
-    assert found["reference"] < amsnet["text"].counted(0)
+    assert found["reference"] < amsnet["text"].counted(
+        0, amsnet["train"].spread(amsnet["text"].parts().test, 16)
+    )
 
 
 def test_every_engine_agrees_on_text(small):
@@ -195,12 +238,10 @@ def test_every_engine_agrees_on_text(small):
     assert verification.comparisons[0].spikes > 1000
 
 
-def test_checkpoint_and_nir_give_the_same_program(small, tmp_path):
+def test_checkpoint_and_nir_give_the_same_program(amsnet, small, tmp_path):
     ad.export(small["file"], tmp_path / "model.nir")
     other = ad.compile(tmp_path / "model.nir", "loihi2", calibrate=small["calibrate"], pack="fewest")
-    saved = [each.save(tmp_path / name) for name, each in (("a", small["program"]), ("b", other))]
-    contents = [{each.name: each.read_bytes() for each in folder.iterdir()} for folder in saved]
-    assert contents[0] == contents[1]
+    assert amsnet["study"].same_bytes(small["program"], other)
     assert '"core": "parts only"' in nir.read(tmp_path / "model.nir").metadata["astrodeploy"]
 
 
@@ -209,7 +250,7 @@ def test_the_study_measures_and_presents(amsnet, monkeypatch):
     monkeypatch.setattr(amsnet["study"], "STEPS", 3)
     monkeypatch.setattr(amsnet["study"], "SHORT", 2)
     text, figure = amsnet["study"].present([amsnet["study"].measure(0)])
-    assert "| AM-SNet | 56376 |" in text
+    assert "| AM-SNet | 56376 | 0.015 |" in text
     assert figure is not None
 
 

@@ -67,7 +67,7 @@ def test_the_table_is_the_public_one(combra):
         pytest.skip(f"the public table is not at {PUBLIC}")
     with PUBLIC.open() as file:
         rows = list(csv.DictReader(file))
-    ours = {(b.weight, b.decay): (b.rate, b.window) for b in combra["model"].table()}
+    ours = {(b.weight, b.decay): (b.rate, b.window) for b in combra["model"].all_bursts()}
     assert len(ours) == 660
     key = lambda row: (int(row["ip3_to_sic_weight"]), int(float(row["sic_current_decay_fraction"]) * 4096))
     assert [ours[key(row)] for row in rows] == [
@@ -77,10 +77,10 @@ def test_the_table_is_the_public_one(combra):
 
 def test_the_table_is_what_plain_arithmetic_gives(combra):
     model, study = combra["model"], combra["study"]
-    assert list(model.table()) == study.emulated(*model.grid())
-    firing = [each for each in model.table() if each.rate]
+    assert list(model.all_bursts()) == study.emulated(*model.grid())
+    firing = [each for each in model.all_bursts() if each.rate]
     assert all(each.window >= 0 for each in firing)
-    assert {each.window for each in model.table() if not each.rate} == {-1}
+    assert {each.window for each in model.all_bursts() if not each.rate} == {-1}
 
 
 def test_a_wanted_burst_is_found_and_made(combra):
@@ -118,11 +118,11 @@ def test_the_study_is_plain_data_and_the_same_again(combra, monkeypatch):
     assert results[0]["protocols"][2]["ip3"] >= 4
     text, figure = study.present([results[0], results[2]])
     assert "| 100 inputs at 20 Hz |" in text
-    assert "0 differing" in text
+    assert "lava: 14 messages and 16 states, 0 differing (2 of 2 seeds)" in text
     assert len(figure.axes) == 3
 
 
 ENGINES = {
-    key: dict.fromkeys(("fast", "lava"), value)
-    for key, value in (("messages", 7), ("states", 8), ("differing", 0))
-} | {"steps": 50, "not_run": {}}
+    "engines": {name: {"messages": 7, "states": 8, "differing": 0} for name in ("fast", "lava")},
+    "not run": {},
+}

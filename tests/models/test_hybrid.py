@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import nir
 import numpy as np
 import pytest
 import torch
@@ -67,15 +68,16 @@ def test_float_and_quantised_recognise_most_digits_alive_and_frozen(trained):
     assert len(np.unique(gains[gains != 0])) > 10  # the astrocytes were at work
 
 
-def test_checkpoint_and_nir_give_the_same_program(trained, tmp_path):
+def test_checkpoint_and_nir_give_the_same_program(hybrid, trained, tmp_path):
     model, _, _ = trained
-    ad.export(model, tmp_path / "model.nir")
-    folders = [
-        ad.compile(source).save(tmp_path / name)
-        for source, name in ((model, "a"), (tmp_path / "model.nir", "b"))
-    ]
-    files = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
-    assert files[0] == files[1]
+    document = ad.export(model, tmp_path / "model.nir")
+    assert hybrid["chip"].same_bytes(ad.compile(model), ad.compile(document))
+
+
+def test_the_nir_file_says_that_it_runs_at_rest(trained, tmp_path):
+    model, _, _ = trained
+    said = nir.read(ad.export(model, tmp_path / "model.nir")).metadata["astrodeploy"]
+    assert json.loads(said)["core"] == "runs at rest"
 
 
 # ---- the network over all steps at once ----------------------------------------------------------------
@@ -133,6 +135,31 @@ def test_digits_put_aside_are_in_no_study(hybrid, name):
     assert sum(each.tobytes() in pictures for each in aside.x) == 0
     few = data.few(kept, 3, np.random.default_rng(0))
     assert np.bincount(few.y).tolist() == [3] * 10
+
+
+def test_the_demo_in_the_study_takes_no_digit_that_was_chosen_on(hybrid, monkeypatch):
+    data, study, given = hybrid["data"], hybrid["study"], []
+
+    def trained(seed, digits, held_back):
+        given.append((digits, held_back))
+        raise InterruptedError
+
+    monkeypatch.setattr(study, "trained", trained)
+    with pytest.raises(InterruptedError):
+        study._demo(0)
+    ((digits, held_back),) = given
+    chosen_on = {each.tobytes() for each in data.for_study("digits", choosing=True).x}
+    assert held_back == 300
+    assert not any(each.tobytes() in chosen_on for each in digits.x)
+
+
+def test_training_divides_the_digits_that_it_is_given(hybrid):
+    data, train = hybrid["data"], hybrid["train"]
+    digits = data.for_study("digits")
+    _, learnt, held_back = train.trained(0, digits, 1000, epochs=1)
+    assert (len(learnt), len(held_back)) == (297, 1000)
+    parts = [{each.tobytes() for each in part.x} for part in (learnt, held_back)]
+    assert parts[0] | parts[1] == {each.tobytes() for each in digits.x} and not parts[0] & parts[1]
 
 
 def test_noise_is_as_much_as_its_level_says(hybrid):
@@ -239,14 +266,18 @@ def _results(hybrid, seeds):
             "seed": seed,
             "right": {
                 name: {
-                    shots: {m: rng.integers(0, 26, (17, 12)).tolist() for m in scores.MODELS}
+                    shots: {
+                        m: rng.integers(0, 26, (17, 12)).tolist()
+                        for m in scores.MODELS
+                        if shots == comparison.MAIN or m not in (scores.ON_CHIP, scores.BATCH_HYBRID)
+                    }
                     for shots in comparison.SHOTS
                 }
                 for name in data.SIDES
             },
             "chip": networks,
             "agreeing": {name: [1.0, 0.5] for name in networks},
-            "demo": {"clean": {"torch": 0.9, "chip": 0.8}},
+            "demo": {"trained on": 1234, "accuracy": {"clean": {"torch": 0.9, "chip": 0.8}}},
         }
         for seed in range(seeds)
     ]
@@ -264,12 +295,28 @@ def test_the_tables_say_what_was_measured(hybrid, seeds):
     assert row
     assert (
         "not run" in text
-        and f"over {seeds} seed" in text
+        and f": {seeds} seed" in text
+        and "on 1,234 digits" in text
         and "0 of 36" in text.replace("0 of 12 ", "0 of 36 ")
     )
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert all(line.count("|") > 3 for line in lines)
     assert len(figure.axes) == 16
+    assert all(len(axis.lines) == len(axis.collections) == 10 for axis in figure.axes[:8])
+
+
+def test_what_is_said_of_the_chip_is_measured_on_it(hybrid):
+    scores, results = hybrid["scores"], _results(hybrid, 2)
+    for each in results:
+        right = each["right"]["digits"]["10"]
+        right[scores.ON_CHIP] = np.full((17, 12), 25).tolist()
+        right[scores.FROZEN] = np.full((17, 12), 20).tolist()
+    lines = hybrid["tables"].written(results).splitlines()
+    line = next(each for each in lines if "adapting, on loihi2, against frozen" in each)
+    assert "digits +20.0 ± 0.0 (2/2)" in line
+    worth = lines.index("### What adapting on the chip is worth")
+    frozen = next(each for each in lines[worth:] if each.startswith("| hybrid, gains frozen"))
+    assert frozen.startswith("| hybrid, gains frozen | +20.0 ± 0.0 (2/2) |")
 
 
 def test_paired_differences_are_taken_seed_by_seed(hybrid):

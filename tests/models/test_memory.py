@@ -235,14 +235,14 @@ def test_the_study_measures_and_presents(memory):
         grid_neurons=10,
         grid_patterns=(2, 4),
         grid_flips=(1, 2, 3),
-        cases=(chip.Case(16, 8, (3, 4), 4, 8, engines=("fast",), dt=0.05),),
+        cases=(chip.Case(16, 8, (3, 4), 4, 8, dt=0.05),),
     )
     results = [json.loads(json.dumps(study.measure(seed, plan), sort_keys=True)) for seed in (0, 1)]
     again = study.measure(0, replace(plan, cases=()))
     assert all(again[part] == results[0][part] for part in ("protocol", "grid"))
     text, figure = study.present(results)
-    assert "2 seeds, 2 realisations" in text
+    assert "2 seeds, mean ± standard deviation over seeds; 2 realisations a seed" in text
     assert "| gated, sigma = 2 |" in text
     assert "same Program, byte for byte, for 2 of 2 seeds" in text
-    assert ", 0 differing; seeds: 2" in text
+    assert text.count(" 0 differing (2 of 2 seeds)") == 2
     assert len(figure.axes) == 6

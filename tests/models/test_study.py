@@ -28,7 +28,7 @@ def studies(tmp_path):
     """A copy of the driver with one system, its log of measured seeds, and a switch that breaks seed 1."""
     folder = tmp_path / "models"
     (folder / "toy").mkdir(parents=True)
-    for name in ("study.py", "gallery.py", "gallery.html.j2"):
+    for name in ("study.py", "common.py", "gallery.py", "gallery.html.j2"):
         (folder / name).write_text((MODELS / name).read_text(encoding="utf-8"), encoding="utf-8")
     log, broken = tmp_path / "log", tmp_path / "broken"
     (folder / "toy" / "study.py").write_text(STUDY.format(log=str(log), broken=str(broken)))

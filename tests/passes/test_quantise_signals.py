@@ -89,15 +89,15 @@ def test_what_is_refused_is_named(tmp_path: Path):
 
 
 class Product(torch.nn.Module):
-    """A signal times itself, of which a step is sent on."""
+    """A signal, raised, times itself, of which a step is sent on."""
 
-    def __init__(self, output: str = "identity", **settings: object) -> None:
+    def __init__(self, output: str = "identity", raised: float = 0.0, **settings: object) -> None:
         super().__init__()
-        self.unit = Astrocyte(3, output=output, **settings)
+        self.unit, self.raised = Astrocyte(3, output=output, **settings), raised
         self.out = Astrocyte(3)
 
     def forward(self, x, state=None):
-        y, state = self.unit(None, state, left=x, right=x)
+        y, state = self.unit(None, state, left=x + self.raised, right=x)
         return self.out(y)[0], state
 
 
@@ -125,6 +125,54 @@ def test_a_decay_that_rounds_to_none_is_refused():
     x = np.random.default_rng(0).integers(-8, 9, (4, 10, 3)).astype(float)
     with pytest.raises(UnsupportedError, match="unit's decay of 0.0001 a window rounds to none at all"):
         ad.compile(Product(decay=1e-4), target="loihi2", calibrate=x)
+
+
+class Unit(torch.nn.Module):
+    """A signal through one astrocyte, its factor the signal too where that is asked for."""
+
+    def __init__(self, factor: bool = False, **settings: object) -> None:
+        super().__init__()
+        self.unit, self.factor = Astrocyte(3, **settings), factor
+        self.out = Astrocyte(3)
+
+    def forward(self, x, state=None):
+        y, state = self.unit(x, state, factor=x if self.factor else None)
+        return self.out(y)[0], state
+
+
+@pytest.mark.parametrize(
+    ("module", "scale", "message"),
+    [
+        (Unit(period=16, decay=0.5), 1, "window of 16 steps, and the calibration samples have 10: give .* 16 steps"),
+        (Unit(factor=True, period=10, decay=0.5), 1, "give samples of at least 11 steps"),
+        (Unit(output="exp2"), 1e4, "unit leaves the range of float64 on the calibration data"),
+        (Unit(output="exp2"), 200, "unit's exp2 becomes .* out of the chip's reach: make what arrives smaller"),
+        (Unit(factor=True, output="elu", period=2), 200, "unit's elu becomes .* and the chip's holds 85.3"),
+    ],
+)  # fmt: skip
+def test_data_that_give_no_scale_are_refused(module, scale, message):
+    x = scale * np.random.default_rng(0).random((4, 10, 3))
+    with pytest.raises(UnsupportedError, match=message):
+        ad.compile(module, target="loihi2", calibrate=x)
+
+
+@pytest.mark.parametrize(
+    ("module", "scale"),
+    [(Unit(output="elu"), 200.0), (Product(raised=0.4), 1e-4), (Unit(offset=20.0), 1e-3)],
+)
+def test_what_is_large_beside_the_signal_still_compiles(module, scale):
+    x = scale * np.random.default_rng(0).integers(-8, 9, (4, 10, 3)) / 8
+    program = ad.compile(module, target="loihi2", calibrate=x, input_shape=(3,))
+    exact, chip = (program.run(x, engine=engine).spikes["unit"][:, 1:] for engine in ("reference", "fast"))
+    chip = chip / program.network["unit"].node.units["message"]
+    assert np.abs(chip - exact).max() < 5e-3 * np.abs(exact).max()
+
+
+def test_messages_of_few_integers_are_told():
+    x = 1e-3 * np.random.default_rng(0).random((4, 10, 3))
+    passes = ad.compile(Unit(output="tanh"), target="loihi2", calibrate=x).passes
+    notes = [note.text for report in passes for note in report.notes]
+    assert any("reaches only 16 integers on the calibration data" in each for each in notes)
 
 
 def test_two_kinds_of_units_are_two_kinds():
