@@ -79,7 +79,10 @@ def options_given() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--data", choices=sorted(SIDES), default="digits")
     parser.add_argument("--domain", type=int, default=DOMAIN, help="neurons an astrocyte watches")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if min(options.epochs, options.domain) < 1:
+        parser.error(f"--epochs and --domain must be at least 1, not {options.epochs} and {options.domain}")
+    return options
 
 
 def trained(

@@ -96,6 +96,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--causal", action="store_true", help="a token reads what came before it, and itself")
     options = parser.parse_args()
+    if options.epochs < 1:
+        parser.error(f"--epochs must be at least 1, not {options.epochs}")
     torch.set_num_threads(1)  # the matrices are small: more threads only wait for each other
     settings = replace(Settings(), causal=options.causal)
     train_x, test_x, train_y, test_y = digits(options.seed)
