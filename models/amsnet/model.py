@@ -265,3 +265,20 @@ def as_large(size: int) -> Recurrent:
     n = len(VOCABULARY)
     gap = {h: abs(3 * h * (n + h + 2) + n * (h + 1) - size) for h in range(1, 513)}
     return Recurrent(min(gap, key=lambda h: gap[h]))
+
+
+COMPARED = {
+    "amsnet": Settings(),
+    "plain": Settings(rotary=False, astrocytes=False),
+    "gru": Settings(rotary=False),  # what it is fed; it is as large as AM-SNet
+}
+
+
+def drawn(name: str, settings: Settings, seed: int) -> AMSNet | Recurrent:
+    """A network before its training, from a seed: the GRU, or AM-SNet of these settings."""
+    torch.manual_seed(seed)
+    network = AMSNet(settings)
+    if name != "gru":
+        return network
+    torch.manual_seed(seed)
+    return as_large(parameters_of(network))

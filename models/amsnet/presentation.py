@@ -1,57 +1,66 @@
 """What was measured of AM-SNet, as tables and a figure."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from common import agreement, deviation, mean_and_deviation, seeds, table, typical
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 Result = dict[str, Any]
 NAMES = {"amsnet": "AM-SNet", "plain": "the same without astrocytes", "gru": "GRU"}
+ON_CHIP = ("amsnet", "plain")
 
 
 def present(results: list[Result]) -> tuple[str, Figure | None]:
     """The tables, and the figure: bits per character, and what a token costs as the text grows."""
-    parts = [_about_bits, _about_chip, _about_cost, _about_growth, _about_claims]
+    parts = [_about_bits, _about_chip, _about_equality, _about_cost, _about_growth, _about_claims]
     return "\n\n".join(part(results) for part in parts) + "\n", _figure(results)
 
 
+# ---- tables ------------------------------------------------------------------------------------------
+
+
 def _about_bits(results: list[Result]) -> str:
-    first = results[0]
-    rows = [
-        (f"counting, {order} characters before", "-", f"{each:.3f}", "-")
+    first, said = results[0], results[0]["settings"]
+    rows: list[tuple[object, ...]] = [
+        (f"counting, {order} characters before", "-", "-", f"{each:.3f}", "-")
         for order, each in enumerate(first["counted"])
     ]
     for name, title in NAMES.items():
         runs = [each["networks"][name] for each in results]
         seconds = f"{np.mean([run['seconds'] for run in runs]):.0f} s"
-        rows.append((title, runs[0]["parameters"], _spread([run["bits"] for run in runs]), seconds))
-    short = {key: _spread([each["rotary"][key] for each in results]) for key in ("False", "True")}
-    train, test = first["characters"]
-    steps, few = first["settings"]["steps"], first["settings"]["short"]
+        found = _bits(run["bits"] for run in runs)
+        rows.append((title, runs[0]["parameters"], f"{runs[0]['rate']:g}", found, seconds))
+    without, turned = (_bits(each["rotary"][key] for each in results) for key in ("False", "True"))
+    read, sizes = said["windows"] * said["crop"], first["characters"]
+    head = ("what predicts", "parameters", "learning rate", "bits per character", "CPU time of training")
     return (
-        f"Bits per character of the text held back, in float: {_seeds(results)}, {steps} steps of training each. "
-        f"The text is that of CPython {first['python']}: {train} characters to train on, {test} held back.\n\n"
-        + _markdown(("what predicts", "parameters", "bits per character", "CPU time of training"), rows)
-        + f"\n\nRotary positions, in trainings of {few} steps: {short['False']} bits without, {short['True']} with."
+        f"{seeds(results)}. Bits per character of the test part, in float, after {said['steps']} steps of training. "
+        f"All are of the same {read} characters: the test part in {said['windows']} windows of {said['crop']}, none "
+        f"overlapping, each from rest. The text is that of CPython {first['python']}: {sizes['training']} characters "
+        f"to train on, {sizes['validation']} for validation, {sizes['test']} for the test.\n\n"
+        + table(head, rows)
+        + f"\n\nRotary positions, in trainings of {said['short']} steps, on the same characters: {without} bits "
+        f"without, {turned} with."
     )
 
 
 def _about_chip(results: list[Result]) -> str:
     rows, said = [], results[0]["settings"]
-    for name in ("amsnet", "plain"):
+    for name in ON_CHIP:
         runs = [each["chip"][name] for each in results]
         change = [100 * (run["chip"] / run["float"] - 1) for run in runs]
+        differing = [100 * run["spikes"]["differing"] / run["spikes"]["rate"] for run in runs]
         rows.append(
             (
                 NAMES[name],
-                _spread([run["float"] for run in runs]),
-                _spread([run["chip"] for run in runs]),
-                f"{min(change):+.2f} to {max(change):+.2f} %",
-                f"{np.mean([run['same'] for run in runs]):.1%}",
-                f"{np.mean([run['error'] for run in runs]):.3f}",
-                f"{np.mean([run['spikes']['differing'] / run['spikes']['rate'] for run in runs]):.1%}",
+                _bits(run["float"] for run in runs),
+                _bits(run["chip"] for run in runs),
+                f"{np.mean(change):+.2f} ± {deviation(change):.2f} %",
+                f"{mean_and_deviation([100 * run['same'] for run in runs])} %",
+                _bits(run["error"] for run in runs),
+                f"{mean_and_deviation(differing)} %",
             )
         )
     head = (
@@ -64,52 +73,44 @@ def _about_chip(results: list[Result]) -> str:
         "spikes that differ, of those sent",
     )
     told = (
-        f"Bits per character on loihi2's arithmetic (engine fast), {said['test']} windows of {said['crop']} characters "
-        "held back, each from rest, beside float on the same windows:\n\n"
+        f"Bits per character on loihi2's arithmetic (engine fast), beside float on the same characters: {said['test']} "
+        f"windows of {said['crop']}, evenly spread over the {said['windows']} above. Such a sample is easier or harder "
+        "than the whole test part, so its float is another number than that above:\n\n"
     )
-    return told + _markdown(head, rows) + "\n\n" + _about_equality(results)
+    return told + table(head, rows)
 
 
 def _about_equality(results: list[Result]) -> str:
-    engines = [each["chip"]["amsnet"]["engines"] for each in results]
-    told = []
-    for name in ("fast", "lava"):
-        ran = [each[name] for each in engines if name in each]
-        messages, states, wrong = (
-            sum(each[key] for each in ran) for key in ("messages", "states", "differing")
-        )
-        told.append(
-            f"{name} {wrong} of {messages} messages and {states} states ({len(ran)} of {len(results)} seeds)"
-        )
-    files = [each["chip"]["amsnet"]["files"] for each in results]
-    same, cores = sum(each["identical"] for each in files), sorted({each["core"] for each in files})
+    chips, said = [each["chip"]["amsnet"] for each in results], results[0]["settings"]
+    same = sum(each["files"]["identical"] for each in chips)
+    cores = sorted({each["files"]["core"] for each in chips})
     law, logit = (max(each["law"][key] for each in results) for key in ("largest", "logit"))
-    graph = max(each["chip"]["amsnet"]["graph"] for each in results)
-    said = results[0]["settings"]
+    graph = max(each["graph"] for each in chips)
     return (
-        f"Differing from the oracle on the first {said['verified']} characters of held-back text: {'; '.join(told)}. "
+        f"Against the oracle, on the first {said['verified']} characters of the test part: "
+        f"{agreement([each['compared'] for each in chips])}. "
         "From `model.pt` and from its NIR file the same Program (on the fewest cores), byte for byte: "
         f"{same} of {len(results)} seeds; the NIR file says of its core: {', '.join(cores)}. Step by step and in "
-        f"parallel, float32, trained network, {said['law']} characters: logits differ by at most {law:.1g}, where the "
+        f"parallel, float32, trained network, {said['law']} windows: logits differ by at most {law:.1g}, where the "
         f"largest is {logit:.3g}. The float Graph's logits and the module's in float64 differ by at most {graph:.1g}."
     )
 
 
 def _about_cost(results: list[Result]) -> str:
     rows = []
-    for name in ("amsnet", "plain"):
-        runs = [each["chip"][name] for each in results]
-        costs = [run["cost"] for run in runs]
-        depth = runs[0]["depth"]
+    for name in ON_CHIP:
+        depth = results[0]["chip"][name]["depth"]
+        costs = [each["chip"][name]["cost"] for each in results]
+        spans = {key: [cost[key] for cost in costs] for key in ("joules", "operations", "step")}
         rows.append(
             (
                 NAMES[name],
                 costs[0]["compartments"],
-                _spread([cost["cores"] for cost in costs], 0),
-                _levels([cost["joules"] for cost in costs], 1e6, "µJ"),
-                _levels([cost["operations"] for cost in costs], 1e6, "µJ"),
-                _levels([cost["step"] for cost in costs], 1e6, "µs"),
-                _levels([cost["step"] for cost in costs], 1e6 * depth, "µs"),
+                mean_and_deviation([cost["cores"] for cost in costs], ".0f"),
+                typical(spans["joules"], "µJ", 1e6),
+                typical(spans["operations"], "µJ", 1e6),
+                typical(spans["step"], "µs", 1e6),
+                typical(spans["step"], "µs", 1e6 * depth),
                 f"{np.mean([cost['astrocytes'] for cost in costs]):.0%}",
             )
         )
@@ -123,8 +124,8 @@ def _about_cost(results: list[Result]) -> str:
         "all layers: a character written",
         "astrocytes' share of the operations",
     )
-    told = "On loihi2, typical (low to high), cores packed for the fastest step:\n\n"
-    return told + _markdown(head, rows)
+    told = "On loihi2, typical (low to high), means over seeds, cores packed for the fastest step:\n\n"
+    return told + table(head, rows)
 
 
 def _about_growth(results: list[Result]) -> str:
@@ -132,10 +133,11 @@ def _about_growth(results: list[Result]) -> str:
     for i, each in enumerate(results[0]["growth"]):
         runs = [result["growth"][i] for result in results]
         cells = [str(each["length"])]
-        for key, unit in (("kept", "kB"), ("allocated", "kB"), ("microseconds", "µs")):
+        for key in ("kept", "allocated"):
             for which in ("unit", "softmax"):
-                value = np.mean([run[which][key] for run in runs]) / (1 if unit == "µs" else 1000)
-                cells.append(f"{value:.4g} {unit}")
+                cells.append(f"{np.mean([run[which][key] for run in runs]) / 1000:.4g} kB")
+        for which in ("unit", "softmax"):
+            cells.append(f"{mean_and_deviation([run[which]['microseconds'] for run in runs], '.0f')} µs")
         rows.append(tuple(cells))
     head = (
         "tokens so far",
@@ -148,13 +150,20 @@ def _about_growth(results: list[Result]) -> str:
     )
     told = (
         "One unit of the trained network beside one layer of causal softmax attention of its width and heads with a "
-        "cache of keys and values, a token a step, torch on this machine's CPU, one thread, float32:\n\n"
+        "cache of keys and values, a token a step, torch on this machine's CPU, one thread, float32. A time is the "
+        "fastest of many steps, in the process's own CPU time, with all lengths in turn:\n\n"
     )
-    return told + _markdown(head, rows)
+    times = [_times(each, "unit") for each in results]
+    change = max(each.max() / each.min() - 1 for each in times)
+    return (
+        told
+        + table(head, rows)
+        + f"\n\nThe unit's time differs over the lengths by at most {change:.0%} in a seed."
+    )
 
 
 def _about_claims(results: list[Result]) -> str:
-    found = _spread([each["networks"]["amsnet"]["bits"] for each in results])
+    found = _bits(each["networks"]["amsnet"]["bits"] for each in results)
     last = [each["growth"][-1] for each in results]
     kept, time = (
         np.mean([each["softmax"][key] / each["unit"][key] for each in last])
@@ -173,31 +182,29 @@ def _about_claims(results: list[Result]) -> str:
             "not measured",
             "takes pre-training on The Pile",
         ),
-        (
-            "2 to 3 times lower latency and memory than transformers",
-            ratios,
-            "one layer each; the ratio grows with the length, and at short lengths softmax is the faster",
-        ),
+        ("2 to 3 times lower latency and memory than transformers", ratios, _about_crossing(results)),
     ]
-    return "Claimed beside measured:\n\n" + _markdown(("claimed", "measured", "why they differ"), rows)
+    return "Claimed beside measured:\n\n" + table(("claimed", "measured", "why they differ"), rows)
 
 
-def _seeds(results: list[Result]) -> str:
-    return f"{len(results)} seed{'s' * (len(results) > 1)}, mean ± standard deviation"
+def _about_crossing(results: list[Result]) -> str:
+    """From which of the lengths on softmax attention is the slower."""
+    lengths = [each["length"] for each in results[0]["growth"]]
+    unit, softmax = (np.mean([_times(each, which) for each in results], 0) for which in ("unit", "softmax"))
+    faster = [length for length, one, other in zip(lengths, unit, softmax, strict=True) if other < one]
+    told = f"up to {max(faster)} tokens softmax is the faster" if faster else "softmax is nowhere the faster"
+    return f"one layer each; both ratios grow with the length; of the lengths above, {told}"
 
 
-def _spread(values: list[float], digits: int = 3) -> str:
-    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+def _bits(values: Any) -> str:
+    return mean_and_deviation(list(values), ".3f")
 
 
-def _levels(spans: list[list[float]], scale: float, unit: str) -> str:
-    low, typical, high = np.mean(spans, 0) * scale
-    return f"{typical:.3g} {unit} ({low:.3g} to {high:.3g})"
+def _times(result: Result, which: str) -> np.ndarray:
+    return np.array([each[which]["microseconds"] for each in result["growth"]])
 
 
-def _markdown(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> str:
-    lines: list[tuple[object, ...]] = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+# ---- figure ------------------------------------------------------------------------------------------
 
 
 def _figure(results: list[Result]) -> Figure:
@@ -211,8 +218,9 @@ def _figure(results: list[Result]) -> Figure:
     ):
         for which, title in (("unit", "AM-SU"), ("softmax", "softmax attention")):
             values = np.array([[each[which][key] for each in result["growth"]] for result in results]) * scale
-            axes.plot(lengths, values.mean(0), "o-", ms=3, label=title)
-            axes.fill_between(lengths, values.min(0), values.max(0), alpha=0.2)
+            mean, spread = values.mean(0), np.array([deviation(column) for column in values.T])
+            axes.plot(lengths, mean, "o-", ms=3, label=title)
+            axes.fill_between(lengths, mean - spread, mean + spread, alpha=0.2)
         axes.set(xscale="log", xlabel="tokens so far", ylabel=label)
         axes.set_xticks(lengths[::2], [str(each) for each in lengths[::2]])
         axes.xaxis.set_minor_locator(NullLocator())
@@ -223,7 +231,7 @@ def _figure(results: list[Result]) -> Figure:
 
 
 def _draw_bits(axes: Any, results: list[Result]) -> None:
-    """Bits per character as bars: all held-back windows in float, and the chip's windows in both."""
+    """Bits per character as bars: the whole test part in float, and the chip's windows in both."""
     bars = {
         f"{NAMES[name]}, float": [each["networks"][name]["bits"] for each in results]
         for name in reversed(NAMES)
@@ -236,6 +244,11 @@ def _draw_bits(axes: Any, results: list[Result]) -> None:
     }
     colours = ["tab:gray", "tab:olive", "tab:blue", "tab:cyan", "tab:green"]
     values = list(bars.values())
-    axes.barh(list(bars), [np.mean(v) for v in values], xerr=[np.std(v) for v in values], color=colours)
+    axes.barh(
+        list(bars),
+        [np.mean(each) for each in values],
+        xerr=[deviation(each) for each in values],
+        color=colours,
+    )
     axes.set(xlabel="bits per character")
     axes.tick_params(axis="y", labelsize="small")

@@ -11,47 +11,49 @@ from typing import Any
 import nir
 import numpy as np
 import torch
+from common import compared, levels, same_bytes
 from lengths import growth
-from model import DT, AMSNet, Recurrent, Settings, as_large, encoded, parameters_of
+from model import COMPARED, DT, AMSNet, Recurrent, Settings, drawn, encoded, parameters_of
 from presentation import present
-from text import counted, parts
-from train import CROP, STEPS, TEST, bits, held_back, samples, spread, train
+from text import counted, parts, windows
+from train import CROP, RATE, STEPS, TEST, bits, samples, scored, spread, train
 
 import astrodeploy as ad
 
 Result = dict[str, Any]
+RATES = {
+    "amsnet": RATE,
+    "plain": RATE,
+    "gru": 0.03,
+}  # the best of those that choose.py tries, on validation text
 SHORT = 200  # steps of the trainings without and with rotary positions
-LAW = 128  # characters on which the two forms are compared
-VERIFIED = 16  # characters on which the engines are compared
+LAW = 4  # windows on which the two forms are compared
+VERIFIED = 64  # characters on which the engines are compared
 __all__ = ["measure", "present"]
-BASE = Settings()
 
 
 def measure(seed: int) -> Result:
     """Everything of one seed. Times of this machine differ from run to run; nothing else does."""
     torch.set_num_threads(1)
-    settings = {
-        "amsnet": BASE,
-        "plain": Settings(rotary=False, astrocytes=False),
-        "gru": Settings(rotary=False),
-    }
+    every = windows(parts().test, CROP)
     models: dict[str, Any] = {}
     networks: dict[str, Result] = {}
-    for name, each in settings.items():
-        models[name], networks[name] = _trained(name, each, seed, STEPS)
+    for name, settings in COMPARED.items():
+        models[name], networks[name] = _trained(name, settings, seed, STEPS)
     with tempfile.TemporaryDirectory() as folder:
-        chip = {name: _on_chip(models[name], settings[name], Path(folder)) for name in ("amsnet", "plain")}
+        chip = {name: _on_chip(models[name], COMPARED[name], Path(folder)) for name in ("amsnet", "plain")}
     return {
         "seed": seed,
         "python": platform.python_version(),
-        "characters": [len(part) for part in parts()],
-        "counted": [counted(order) for order in range(3)],
+        "characters": {name: len(part) for name, part in parts()._asdict().items()},
+        "counted": [counted(order, every) for order in range(3)],
         "settings": {
             "steps": STEPS,
             "short": SHORT,
             "law": LAW,
             "verified": VERIFIED,
             "crop": CROP,
+            "windows": len(every),
             "test": TEST,
         },
         "networks": networks,
@@ -63,15 +65,13 @@ def measure(seed: int) -> Result:
 
 
 def _trained(name: str, settings: Settings, seed: int, steps: int) -> tuple[AMSNet | Recurrent, Result]:
-    torch.manual_seed(seed)
-    size = parameters_of(AMSNet(settings))
-    torch.manual_seed(seed)
-    model = as_large(size) if name == "gru" else AMSNet(settings)
+    """A network after its training, and its bits per character of the whole test part."""
+    model = drawn(name, settings, seed)
     start = process_time()
-    train(model, settings, seed, steps)
+    train(model, settings, seed, steps, RATES[name])
     seconds = process_time() - start
-    found = {"parameters": parameters_of(model), "bits": held_back(model, settings), "seconds": seconds}
-    return model, found
+    found = scored(model, settings, parts().test)
+    return model, {"parameters": parameters_of(model), "rate": RATES[name], "bits": found, "seconds": seconds}
 
 
 def _rotary(seed: int) -> Result:
@@ -84,10 +84,10 @@ def _rotary(seed: int) -> Result:
 
 @torch.no_grad()
 def _law(model: AMSNet) -> Result:
-    """The trained network step by step against all at once, on held-back text, in float32."""
-    x = encoded(spread(parts()[1], 4, LAW)[:, :-1], BASE)
+    """The trained network step by step against all at once, on windows of the test part, in float32."""
+    x = encoded(spread(parts().test, LAW)[:, :-1], model.settings)
     together, state, steps = model.parallel(x), None, []
-    for step in range(LAW):
+    for step in range(CROP):
         logits, state = model(x[:, step], state)
         steps.append(logits)
     alone = torch.stack(steps, 1)
@@ -118,7 +118,8 @@ def _on_chip(model: AMSNet, settings: Settings, folder: Path) -> Result:
         "cost": _cost(program, trace),
     }
     if settings.astrocytes:
-        found |= {"engines": _engines(program, x), "files": _files(checkpoint, calibrate)}
+        some = x[:1, : VERIFIED + program.depth]
+        found |= {"compared": compared(program, some), "files": _files(checkpoint, calibrate)}
     return found
 
 
@@ -151,38 +152,24 @@ def _spikes(trace: ad.Trace, reference: ad.Trace) -> Result:
     }
 
 
-def _engines(program: ad.Program, x: np.ndarray) -> Result:
-    """oracle, fast and Lava on the beginning of the first window."""
-    found = ad.verify(program, x[:1, : VERIFIED + program.depth], ("oracle", "fast", "lava"))
-    return {
-        each.right: {"messages": each.spikes, "states": each.states, "differing": each.differing}
-        for each in found.comparisons
-    } | {"not run": dict(found.not_run)}
-
-
 def _files(checkpoint: Path, calibrate: np.ndarray) -> Result:
     """Whether checkpoint and NIR compile to the same bytes, and what the NIR file says of itself."""
     document = ad.export(checkpoint, checkpoint.with_suffix(".nir"))
-    folders = [
-        ad.compile(source, "loihi2", calibrate=calibrate, pack="fewest").save(
-            checkpoint.with_name(f"{source.suffix[1:]}.astro")
-        )
-        for source in (checkpoint, document)
-    ]
-    contents = [{each.name: each.read_bytes() for each in folder.iterdir()} for folder in folders]
+    programs = (
+        ad.compile(source, "loihi2", calibrate=calibrate, pack="fewest") for source in (checkpoint, document)
+    )
     said = json.loads(nir.read(document).metadata["astrodeploy"])
-    return {"identical": contents[0] == contents[1], "core": said["core"]}
+    return {"identical": same_bytes(*programs), "core": said["core"]}
 
 
 def _cost(program: ad.Program, trace: ad.Trace) -> Result:
     """On loihi2, per character: all steps of a window, the silent ones too, over its characters."""
     cost = ad.estimate(program, trace)
-    levels = ("low", "typical", "high")
     return {
         "cores": cost.cores,
         "compartments": sum(p.size for p in program.network.populations if not p.is_input),
-        "joules": [getattr(cost.energy_joules, each) / CROP for each in levels],
-        "operations": [getattr(cost.parts["operations"], each) / CROP for each in levels],
-        "step": [getattr(cost.latency_seconds, each) / cost.steps for each in levels],
+        "joules": levels(cost.energy_joules, 1 / CROP),
+        "operations": levels(cost.parts["operations"], 1 / CROP),
+        "step": levels(cost.latency_seconds, 1 / cost.steps),
         "astrocytes": cost.astrocyte_share,
     }

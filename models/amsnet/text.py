@@ -1,18 +1,27 @@
 """The text: the chapters of Python's language reference that CPython ships (pydoc_data.topics, PSF licence).
 
 In lower case, with runs of white space as one space and a line feed after a paragraph. A paragraph that
-several chapters have is kept where it comes first, so that none is in both parts.
+several chapters have is kept where it comes first, so that none is in two parts.
 """
 
 import re
 from functools import cache
 from pydoc_data import topics
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 VOCABULARY = "\n abcdefghijklmnopqrstuvwxyz0123456789.,-\"_*=()':>|+[]/?"  # any other character becomes "?"
 EVERY, HELD_BACK = 8, 5  # of the chapters by name, number 5 of every 8 is held back
+
+
+class Parts(NamedTuple):
+    """The text in three, as numbers of characters; no chapter is in two of them."""
+
+    training: torch.Tensor
+    validation: torch.Tensor
+    test: torch.Tensor
 
 
 @cache
@@ -29,14 +38,15 @@ def chapters() -> dict[str, str]:
 
 
 @cache
-def parts() -> tuple[torch.Tensor, torch.Tensor]:
-    """The text to train on and the text held back, as numbers of characters."""
+def parts() -> Parts:
+    """The text to train on; the text that choices are made on; and the text that results are of.
+
+    Of the chapters held back, by length, every second is for validation: the longest is in the test.
+    """
     texts = list(chapters().values())
-    held = [i % EVERY == HELD_BACK for i in range(len(texts))]
-    train, test = (
-        "".join(t for t, h in zip(texts, held, strict=True) if h is which) for which in (False, True)
-    )
-    return numbered(train), numbered(test)
+    held = sorted(texts[HELD_BACK::EVERY], key=len, reverse=True)
+    training = [each for i, each in enumerate(texts) if i % EVERY != HELD_BACK]
+    return Parts(*(numbered("".join(each)) for each in (training, held[1::2], held[::2])))
 
 
 def numbered(text: str) -> torch.Tensor:
@@ -45,23 +55,38 @@ def numbered(text: str) -> torch.Tensor:
     return torch.tensor([known.get(each, len(VOCABULARY) - 1) for each in text])
 
 
-def counted(order: int, least: float = 0.05) -> float:
-    """Bits per held-back character of plain counting: how often it followed the `order` characters before it.
+def windows(text: torch.Tensor, length: int) -> torch.Tensor:
+    """All of a text in windows that share no character to predict: (windows, length + 1).
 
-    `least` is added to every count.
+    A window's last character is the first of the next one. The few characters after the last window are left out.
     """
-    train, test = (part.numpy() for part in parts())
-    n = len(VOCABULARY)
-    counts = np.full((n**order, n), least)
-    np.add.at(counts, _contexts(train, order), 1)
-    shares = counts / counts.sum(1, keepdims=True)
-    return float(-np.log2(shares[_contexts(test, order)]).mean())
+    return text.unfold(0, length + 1, length)
 
 
-def _contexts(text: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of every character but the first: a number for those before it, and itself."""
-    before = sum(
-        (text[order - 1 - i : len(text) - 1 - i] * len(VOCABULARY) ** i for i in range(order)),
-        start=np.zeros(len(text) - order, np.int64),
-    )
-    return before, text[order:]
+def counted(order: int, given: torch.Tensor, least: float = 0.05) -> float:
+    """Bits per character of plain counting in training text: how often it followed the `order` characters before it.
+
+    All characters of the windows but their first are predicted; where a window has fewer than `order` before
+    one, those it has are used. `least` is added to every count.
+    """
+    text = given.numpy()
+    shares = [_shares(length, least) for length in range(order + 1)]
+    found = []
+    for place in range(1, text.shape[1]):
+        length = min(order, place)
+        before = _number(text[:, place - length : place])
+        found.append(-np.log2(shares[length][before, text[:, place]]))
+    return float(np.mean(found))
+
+
+def _shares(order: int, least: float) -> np.ndarray:
+    """Of every sequence of `order` characters: the shares of those that follow it in training text."""
+    runs = parts().training.unfold(0, order + 1, 1).numpy()
+    counts = np.full((len(VOCABULARY) ** order, len(VOCABULARY)), least)
+    np.add.at(counts, (_number(runs[:, :-1]), runs[:, -1]), 1)
+    return counts / counts.sum(1, keepdims=True)
+
+
+def _number(characters: np.ndarray) -> np.ndarray:
+    """A number for every row of characters."""
+    return characters @ len(VOCABULARY) ** np.arange(characters.shape[1])
