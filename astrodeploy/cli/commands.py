@@ -1,6 +1,5 @@
 """The commands: read the options, call the Python face, show the answer."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,7 +141,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a Program on one or more engines, side by side."""
-    from astrodeploy.cli.tables import show_runs
+    from astrodeploy.cli.tables import run_facts, show_runs
     from astrodeploy.frontends.stimulus import count, part
 
     program, (x, y) = _load(program_path), _stimulus(input_, samples)
@@ -159,7 +158,7 @@ def run(
         if output is not None:
             trace.save(output)
     if as_json:
-        screen.print_json([_run_facts(*row) for row in rows])
+        screen.print_json([run_facts(*row) for row in rows])
     else:
         show_runs(program, rows)
         if output is not None:
@@ -381,28 +380,3 @@ def _wanted(engine: str) -> tuple[str, int | None]:
             f"--engine {engine}: after the colon stands how many samples to run, a positive number"
         )
     return name, int(limit) if colon else None
-
-
-def _run_facts(trace: object, accuracy: float | None) -> dict[str, object]:
-    from astrodeploy.trace import Trace
-
-    assert isinstance(trace, Trace)
-    return {
-        "engine": trace.engine,
-        "samples": trace.samples,
-        "steps": trace.steps,
-        "stream": trace.stream,
-        "accuracy": accuracy,
-        "spikes": {name: int((array != 0).sum()) for name, array in trace.spikes.items()},
-        "outputs": _outputs(trace.outputs),
-        "predictions": trace.predictions.tolist(),
-        "seconds": trace.seconds,
-        "versions": dict(trace.versions),
-    }
-
-
-def _outputs(read: Any) -> Any:
-    """The read-out as plain lists, by name where there are several outputs."""
-    if isinstance(read, Mapping):
-        return {str(name): array.tolist() for name, array in read.items()}
-    return read.tolist()

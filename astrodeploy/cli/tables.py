@@ -1,6 +1,6 @@
 """Programs, runs, comparisons and estimates as tables and as plain facts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,24 @@ if TYPE_CHECKING:
     from astrodeploy.compare import Comparison, Verification
     from astrodeploy.doctor import Finding
     from astrodeploy.trace import Trace
+
+
+def run_facts(trace: "Trace", accuracy: float | None) -> dict[str, object]:
+    """A run as plain facts; the read-out by name where there are several outputs."""
+    read = trace.outputs
+    several = isinstance(read, Mapping)
+    return {
+        "engine": trace.engine,
+        "samples": trace.samples,
+        "steps": trace.steps,
+        "stream": trace.stream,
+        "accuracy": accuracy,
+        "spikes": {name: int((array != 0).sum()) for name, array in trace.spikes.items()},
+        "outputs": {str(name): array.tolist() for name, array in read.items()} if several else read.tolist(),
+        "predictions": trace.predictions.tolist(),
+        "seconds": trace.seconds,
+        "versions": dict(trace.versions),
+    }
 
 
 def program_facts(program: Program) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def test_calcium_grows_with_the_fourth_root_of_the_rate_under_dse(tripartite):
     rates = np.array([tripartite["study"].ROUND], float)
     means = tripartite["model"].simulate(rates, ["DSE"] * rates.size, seed=11, windows=300).mean(50)
     slope, _ = np.polyfit(np.log(rates[0]), np.log(means), 1)
-    assert slope == pytest.approx(0.25, abs=0.03)
+    assert slope == pytest.approx(0.25, abs=0.02)
 
 
 @pytest.mark.slow
