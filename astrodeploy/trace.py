@@ -22,13 +22,15 @@ TENSORS = "arrays.safetensors"
 class Trace:
     """Spikes, probed states, outputs and event counts of one run.
 
-    spikes   layer -> integers (batch, steps, *layer shape), on the program's clock: a layer of depth
-             k answers x[b, t] at [b, t + k]. A graded layer (astrocytes) holds its messages. Before its
-             step k a layer of the chip runs too (a bias may make it fire) and then starts anew; the
-             float engines are silent there.
-    states   (layer, state) -> (batch, steps, *layer shape), after each step
-    outputs  (batch, *output shape): the read-out, spike counts of the output layer over its window, or
-             its membrane; by name, in the Graph's order, where there are several outputs
+    spikes   layer -> integers (batch, steps + depth, *layer shape) on the program's clock, which runs
+             `Program.depth` steps longer than a sample: a layer of depth k answers x[b, t] at [b, t + k]. A
+             graded layer (astrocytes) holds its messages. Before its step k a layer of the chip runs too
+             (a bias may make it fire) and then starts anew; the float engines are silent there. Traces of
+             plain spikes that were saved by 0.1.0's first versions lack the last `depth` steps.
+    states   (layer, state) -> (batch, steps + depth, *layer shape), after each step
+    outputs  (batch, *output shape): the read-out, spike counts of the output layer over its window (steps k to
+             k + steps - 1 of a layer of depth k), or its membrane there; by name, in the Graph's order, where
+             there are several outputs
     events   what happened, per core and step, summed over the batch: name -> (cores, steps)
     steps    of one sample, and `stream` where slow states were carried from sample to sample: then
              row b holds what each layer did for sample b, and zeros outside that window

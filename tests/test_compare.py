@@ -204,8 +204,9 @@ def test_verify_compares_all_spikes_and_all_states(monkeypatch):
     assert found.brian2.excused == 0
     assert not found.not_run
     sizes = {p.name: p.size for p in program.network.populations}
-    assert fast.values == 3 * 20 * sum(sizes.values())
-    assert fast.states == 3 * 20 * (3 * sizes["a"] + 2 * sizes["b"] + 2 * sizes["c"] + 3 * sizes["astro"])
+    moments = 3 * (20 + program.depth)
+    assert fast.values == moments * sum(sizes.values())
+    assert fast.states == moments * (3 * sizes["a"] + 2 * sizes["b"] + 2 * sizes["c"] + 3 * sizes["astro"])
     plain = found.to_dict()
     assert plain["equal"] is True
     assert plain["comparisons"][0]["states"] == fast.states

@@ -163,7 +163,7 @@ def test_without_an_encoder_the_host_works_on_every_step():
     program = ad.compile(replace(network(encoder=False), before=staged(Above(), (6, 4), (6,))))
     x = RNG.standard_normal((2, 10, 6, 4))
     trace = program.run(x)
-    assert np.array_equal(trace.spikes["x"], x.mean(3) > 0)
+    assert np.array_equal(trace.spikes["x"][:, :10], x.mean(3) > 0)
     with pytest.raises(StimulusError, match=r"needed is \(batch, steps, 6, 4\)"):
         program.run(x[:, 0])
 

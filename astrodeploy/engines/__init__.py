@@ -50,7 +50,8 @@ def require_floats(program: Program, engine: str) -> None:
 class Plan:
     """A batch laid out on the chip's clock: the Job, and how to read samples out of its rows.
 
-    steps is the length of one sample; in a stream all samples lie in one row, one after the other.
+    steps is the length of one sample, which takes `program.depth` more until its last layer has answered it;
+    in a stream all samples lie in one row, one after the other, and those steps follow the last of them.
     host_seconds went by in ordinary layers before the network.
     """
 
@@ -99,8 +100,7 @@ def make_plan(
     samples, length = shapes.pop()
     if carry:
         spikes = {name: each.reshape(1, samples * length, -1) for name, each in spikes.items()}
-    if carry or any(each.values for each in sent.values()):
-        spikes = {name: np.pad(each, ((0, 0), (0, program.depth), (0, 0))) for name, each in spikes.items()}
+    spikes = {name: np.pad(each, ((0, 0), (0, program.depth), (0, 0))) for name, each in spikes.items()}
     reset_every = program.reset_every or next(iter(spikes.values())).shape[1]
     if carry:
         reset_every = length
@@ -153,8 +153,9 @@ def run(
     probes  states to record: "layer" or "layer.state"
     carry   ("astrocytes",) runs the batch as one stream in order; () starts every sample from rest
 
-    Without an encoder a run of n steps records n steps of every layer; with one, or in a stream,
-    `program.depth` more. Raises StimulusError, InputError, EngineError.
+    A sample of n steps takes n + `program.depth` steps of the chip, whatever its layers and its source: a layer
+    of depth k answers the stimulus of step t in step t + k, so that the last layer answers all of it. The inputs
+    are silent in the steps that are added. Raises StimulusError, InputError, EngineError.
     """
     run_job = engine_named(engine)
     require_floats(program, engine)

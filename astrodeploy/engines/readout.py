@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrodeploy.engines.recording import Recording
-from astrodeploy.errors import StimulusError
 from astrodeploy.host import by_sample, prepare
 from astrodeploy.ir import Compartments
 from astrodeploy.ir.arrays import Array
@@ -57,10 +56,6 @@ def _window(plan: "Plan", recording: Recording, name: str) -> Array:
     state = program.read_states.get(name)
     sent = recording.states[name, state] if state else recording.spikes[name]
     window = plan.fold(sent, output.depth, output.shape)[:, output.depth : output.depth + plan.steps]
-    if window.shape[1] == 0 and (state or program.network.after is not None):
-        raise StimulusError(
-            f"the stimulus has {plan.steps} steps and {name} answers {output.depth} steps after it: give more steps"
-        )
     node = output.node
     if not state and isinstance(node, Compartments) and "message" in node.units and window.dtype.kind == "i":
         return np.asarray(window / node.units["message"])

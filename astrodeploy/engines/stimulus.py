@@ -17,12 +17,10 @@ from astrodeploy.program import Program
 class Shown:
     """What an input sends, (samples, steps, size) integers.
 
-    values        whether x held values, which are shown for some steps, and no steps of its own
     host_seconds  that ordinary layers before the network took
     """
 
     sent: Array
-    values: bool
     host_seconds: float
 
 
@@ -52,14 +50,14 @@ def shown(program: Program, population: Population, x: Array, steps: int | None)
     x, seconds = _through_host(program.network, x[:, None] if values else x)
     try:
         if isinstance(node, RateEncoder):
-            return Shown(_encoded(node, x[:, 0], steps), values, seconds)
+            return Shown(_encoded(node, x[:, 0], steps), seconds)
         assert isinstance(node, Input)
         sent = _given(node, x, None if values else steps)
     except StimulusError as error:
         if program.network.before is None:
             raise
         raise StimulusError(f"after the ordinary layers before the network: {error}") from error
-    return Shown(np.repeat(sent, steps or 1, 1) if values else sent, values, seconds)
+    return Shown(np.repeat(sent, steps or 1, 1) if values else sent, seconds)
 
 
 def calibration_stimulus(graph: Graph, x: Any) -> dict[str, Array]:

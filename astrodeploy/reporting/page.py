@@ -180,11 +180,10 @@ def _gains(evidence: Evidence) -> Mapping[str, Any]:
     if main is None:
         return {"svg": None, "why": evidence.missing["runs"]}
     fastest = min(p.node.period for p in astrocytes if isinstance(p.node, Compartments))
-    recorded = next(iter(main.spikes.values())).shape[1]
-    if not main.stream and recorded < fastest:
+    if not main.stream and main.steps < fastest:
         return {
             "svg": None,
-            "why": f"every sample started from rest and lasted {recorded} steps, while the astrocytes act every "
+            "why": f"every sample started from rest and lasted {main.steps} steps, while the astrocytes act every "
             f"{fastest} steps: they stayed at their resting gains. Run the samples as one stream, "
             'carry=("astrocytes",), to see them adapt',
         }

@@ -57,15 +57,15 @@ class Settings:
         return len(VOCABULARY) + 2 * self.angles
 
 
-def encoded(characters: Tensor, settings: Settings, silent: int = 0) -> Tensor:
-    """Characters (batch, steps) as the network is fed them: (batch, steps + silent, inputs), then silence."""
+def encoded(characters: Tensor, settings: Settings) -> Tensor:
+    """Characters (batch, steps) as the network is fed them: (batch, steps, inputs)."""
     batch, steps = characters.shape
-    x = torch.zeros(batch, steps + silent, settings.inputs)
-    x[:, :steps, : len(VOCABULARY)] = torch.nn.functional.one_hot(characters, len(VOCABULARY))
+    x = torch.zeros(batch, steps, settings.inputs)
+    x[:, :, : len(VOCABULARY)] = torch.nn.functional.one_hot(characters, len(VOCABULARY))
     if settings.rotary:
         speeds = 10.0 ** (-torch.arange(settings.angles) / settings.angles)
         turned = torch.arange(steps)[:, None] * speeds
-        x[:, :steps, len(VOCABULARY) :] = torch.cat([turned.cos(), turned.sin()], 1)
+        x[:, :, len(VOCABULARY) :] = torch.cat([turned.cos(), turned.sin()], 1)
     return x
 
 

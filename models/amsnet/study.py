@@ -105,7 +105,7 @@ def _on_chip(model: AMSNet, settings: Settings, folder: Path) -> Result:
     ad.save(model, checkpoint, dt=DT, input_shape=(settings.inputs,))
     program = ad.compile(checkpoint, "loihi2", calibrate=calibrate)
     trace, reference = program.run(x), program.run(x, engine="reference")
-    exact = model.parallel(torch.from_numpy(x[:, :CROP]))
+    exact = model.parallel(torch.from_numpy(x))
     logits, labels = _logits(program, trace), torch.from_numpy(following)
     found = {
         "float": bits(exact, labels),
@@ -118,8 +118,7 @@ def _on_chip(model: AMSNet, settings: Settings, folder: Path) -> Result:
         "cost": _cost(program, trace),
     }
     if settings.astrocytes:
-        some = x[:1, : VERIFIED + program.depth]
-        found |= {"compared": compared(program, some), "files": _files(checkpoint, calibrate)}
+        found |= {"compared": compared(program, x[:1, :VERIFIED]), "files": _files(checkpoint, calibrate)}
     return found
 
 
@@ -127,7 +126,7 @@ def _on_chip(model: AMSNet, settings: Settings, folder: Path) -> Result:
 def _graph(model: AMSNet, program: ad.Program, reference: ad.Trace, x: np.ndarray) -> float:
     """How far the float Graph's logits are from the module's in float64, both fed what the chip is fed: 8 bits."""
     given: Any = program.network.input.node
-    fed = torch.from_numpy(np.rint(x[:, :CROP].astype(float) * given.unit) / given.unit)
+    fed = torch.from_numpy(np.rint(x.astype(float) * given.unit) / given.unit)
     exact = deepcopy(model).double().parallel(fed)
     return float((_logits(program, reference) - exact).abs().max())
 
@@ -163,7 +162,7 @@ def _files(checkpoint: Path, calibrate: np.ndarray) -> Result:
 
 
 def _cost(program: ad.Program, trace: ad.Trace) -> Result:
-    """On loihi2, per character: all steps of a window, the silent ones too, over its characters."""
+    """On loihi2, per character: all steps of a window, those of its last answers too, over its characters."""
     cost = ad.estimate(program, trace)
     return {
         "cores": cost.cores,

@@ -1,8 +1,8 @@
 """Train AM-SNet as a language model of characters on the text that CPython ships, from one seed.
 
 Writes model.pt, the one-step network; test.npz with windows of the test part as the network is fed them: x
-(16, steps, inputs), the last SILENT steps empty because the chip answers some steps late, and next (16, 128),
-the numbers of the characters to come; calibrate.npz with the x of training text.
+(16, 128, inputs), and next (16, 128), the numbers of the characters to come; calibrate.npz with the x of training
+text.
 """
 
 import argparse
@@ -21,7 +21,6 @@ RATE, DECAY, CLIP = 1.5e-2, 0.01, 1.0  # AdamW's, the weights', and the largest 
 CROP = 128  # characters of a window in which text is read after training, from rest
 TEST = 16  # windows of the test part that the chip reads
 CALIBRATION = 16  # windows of training text
-SILENT = 12  # steps after the last character, at least as many as the program is deep
 
 
 def train(
@@ -66,7 +65,7 @@ def scored(model: AMSNet | Recurrent, settings: Settings, text: torch.Tensor) ->
 def samples(settings: Settings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Windows of the test part as the network is fed them, what follows, and training text to calibrate with."""
     test, calibration = spread(parts().test, TEST), spread(parts().training, CALIBRATION)
-    x, calibrate = (encoded(each[:, :-1], settings, SILENT).numpy() for each in (test, calibration))
+    x, calibrate = (encoded(each[:, :-1], settings).numpy() for each in (test, calibration))
     return x, test[:, 1:].numpy(), calibrate
 
 

@@ -24,7 +24,6 @@ SIDE, CLASSES = 28, 10
 DT = 1e-3
 STEPS = 8  # a digit is shown to the convolutional network for 8 steps of 1 ms
 LEVELS = (0.2, 0.6)  # a row is shown to the recurrent network once for each: which pixels are above it
-DRAIN = 2  # empty steps after the last row: the chip answers so many steps later
 HIDDEN = 200
 
 
@@ -96,4 +95,4 @@ def _spread(layer: torch.nn.Module, gain: float) -> None:
 def rows(pixels: torch.Tensor) -> torch.Tensor:
     """Pixels (batch, 28, 28) in 0..1 as spikes (batch, steps, 28): a row after the other, each once a level."""
     spikes = torch.stack([pixels > level for level in LEVELS], 2).reshape(len(pixels), -1, SIDE)
-    return torch.nn.functional.pad(spikes.to(torch.uint8), (0, 0, 0, DRAIN))
+    return spikes.to(torch.uint8)

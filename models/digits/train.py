@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from model import DRAIN, DT, STEPS, Convolutional, Recurrent, rows
+from model import DT, STEPS, Convolutional, Recurrent, rows
 from rich.progress import track
 
 import astrodeploy
@@ -46,7 +46,7 @@ def read_out(name: str, network: torch.nn.Module, x: torch.Tensor) -> torch.Tens
     """The membranes of the classes after the last step, (n, 10)."""
     if name == "convolutional":
         return unroll(network, x, STEPS)[0][:, -1]
-    return unroll(network, x[:, :-DRAIN].float())[0][:, -1]
+    return unroll(network, x.float())[0][:, -1]
 
 
 def train(name: str, network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int) -> None:

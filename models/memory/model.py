@@ -49,9 +49,6 @@ class Setting:
         return round(self.duration / self.dt)
 
 
-DRAIN = 2  # steps by which the chip answers later
-
-
 def setting_for(neurons: int, patterns: int) -> Setting:
     """The protocol's setting at another size.
 
@@ -75,11 +72,8 @@ def corrupted(rng: np.random.Generator, patterns: np.ndarray, flips: int) -> np.
 
 
 def stimulus(cues: np.ndarray, setting: Setting) -> np.ndarray:
-    """Cues (samples, neurons) as what the network takes, (samples, steps, neurons): first the cue, then nothing.
-
-    It lasts DRAIN steps longer than a retrieval.
-    """
-    x = np.zeros((len(cues), setting.steps + DRAIN, cues.shape[1]), np.int8)
+    """Cues (samples, neurons) as what the network takes, (samples, steps, neurons): first the cue, then nothing."""
+    x = np.zeros((len(cues), setting.steps, cues.shape[1]), np.int8)
     x[:, 0] = cues
     return x
 

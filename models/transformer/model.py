@@ -254,11 +254,10 @@ def deployed(trained: Parallel, lane: int = 0) -> Astromorphic | Plain:
     return made
 
 
-def steps_of(digits: np.ndarray, settings: Settings, silent: int = 0) -> np.ndarray:
+def steps_of(digits: np.ndarray, settings: Settings) -> np.ndarray:
     """What the host sends for digits (n, TOKENS, PIXELS): (n, steps, 2 HALF), or HALF without attention.
 
     First every token to be written, then every token to be read; causal: each to both in the same step.
-    `silent` steps follow, in which the last answers come (Program.depth).
     """
     places = np.broadcast_to(np.eye(TOKENS, dtype=np.float32), (len(digits), TOKENS, TOKENS))
     tokens = np.concatenate([digits, places], 2, dtype=np.float32)
@@ -269,5 +268,4 @@ def steps_of(digits: np.ndarray, settings: Settings, silent: int = 0) -> np.ndar
         parts = [np.concatenate([tokens, tokens], 2)]
     else:
         parts = [np.concatenate([tokens, nothing], 2), np.concatenate([nothing, tokens], 2)]
-    parts.append(np.zeros((len(digits), silent, parts[0].shape[2]), np.float32))
     return np.concatenate(parts, 1)

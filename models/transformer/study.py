@@ -55,7 +55,7 @@ def network(settings: Settings, seed: int, data: tuple[torch.Tensor, ...]) -> Re
     model = train([settings], train_x, train_y, seed)
     with TemporaryDirectory() as folder:
         program, found = _compiled(model, settings, train_x.numpy()[:CALIBRATION], Path(folder))
-    x, y = steps_of(test_x.numpy(), settings, program.depth), test_y.numpy()
+    x, y = steps_of(test_x.numpy(), settings), test_y.numpy()
     chip, exact = program.run(x), program.run(x, engine="reference")
     cost = ad.estimate(program, x[:COSTED])
     of_astrocytes = sum(cost.by_layer[name].typical for name in ASTROCYTES if name in cost.by_layer)

@@ -21,7 +21,6 @@ import astrodeploy
 TEST_DIGITS, CALIBRATION = 400, 128
 EPOCHS, BATCH = 50, 32
 DECAY, CLIP = 0.1, 1.0  # of weights, and the largest norm of a gradient
-SILENT = 10  # steps after the last token: the program's depth
 Watch = Callable[[Parallel], None]
 
 
@@ -106,7 +105,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     network = deployed(model)
     astrodeploy.save(network, options.out / "model.pt", dt=DT, input_shape=(2 * HALF,))
-    sent = {name: steps_of(x.numpy(), settings, SILENT) for name, x in (("test", test_x), ("train", train_x))}
+    sent = {name: steps_of(x.numpy(), settings) for name, x in (("test", test_x), ("train", train_x))}
     np.savez_compressed(options.out / "test.npz", x=sent["test"], y=test_y.numpy())
     np.savez_compressed(options.out / "calibrate.npz", x=sent["train"][:CALIBRATION])
     print(f"wrote model.pt, test.npz and calibrate.npz in {options.out}")

@@ -29,7 +29,7 @@ def on_chip(unit: SlowUnit, test: Recording, calibration: np.ndarray) -> dict[st
     return {
         "rms": float(np.sqrt((apart**2).mean()) / np.ptp(test.calcium)),
         "identical": identical,
-        "engines": compared(program, x[:1, : VERIFIED * WINDOW + 1]),
+        "engines": compared(program, x[:1, : VERIFIED * WINDOW]),
         "cores": cost.cores,
         "operations": levels(cost.parts["operations"], 1 / seconds),
         "energy": levels(cost.energy_joules, 1 / seconds),

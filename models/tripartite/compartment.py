@@ -37,7 +37,7 @@ class Compartment(torch.nn.Module):
 
 
 def spikes_of(arrived: np.ndarray) -> np.ndarray:
-    """Trains (models, steps, 10) with so many spikes in each window, at its start, and a last empty step.
+    """Trains (models, steps, 10) with so many spikes in each window, at its start.
 
     When in its window a spike comes makes no difference to the compartment.
     """
@@ -45,4 +45,4 @@ def spikes_of(arrived: np.ndarray) -> np.ndarray:
     if arrived.max() > places:
         raise ValueError(f"a window has places for {places} spikes, not for {arrived.max()}")
     trains = np.arange(places) < arrived.T[..., None]
-    return np.pad(trains.reshape(arrived.shape[1], -1, SYNAPSES), ((0, 0), (0, 1), (0, 0))).astype(np.float32)
+    return trains.reshape(arrived.shape[1], -1, SYNAPSES).astype(np.float32)

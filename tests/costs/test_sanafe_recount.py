@@ -32,5 +32,6 @@ def test_benchmark_network_costs_what_the_recount_says(bench, pack, inputs):
         assert np.array_equal(trace.spikes[name][0] != 0, fired), name
     # inputs that are spread come from other tiles than ours, which all enter at the first one
     assert found.parts["operations"].typical == pytest.approx(counted.energy, rel=5e-3)
-    assert found.steps_seconds.typical == pytest.approx(counted.simple.sum(), rel=1e-6)
+    # once the inputs are silent, a neuron that has just fired is at rest there; here until what reached it has decayed
+    assert found.steps_seconds.typical == pytest.approx(counted.simple.sum(), rel=3e-5)
     assert counted.queueing.sum() > counted.simple.sum()

@@ -116,17 +116,16 @@ def spiking(rng):
     return graph(16, populations, edges)
 
 
-def test_spike_counts_are_nearer_than_without_data():
+def test_spike_counts_are_near_with_data_and_without():
+    """On networks as small as this the worst case is as near: seed by seed now the one and now the other."""
     rng = RNG(5)
     made = spiking(rng)
     x, y = (rng.random((30, 80, 16)) < 0.2 for _ in range(2))
-    off = []
     for data in (None, x):
         program = ad.compile(made, calibrate=data)
         theirs, ours = program.run(y, engine="reference"), program.run(y, engine="oracle")
         counts = [trace.spikes["a"].sum(1).astype(int) for trace in (theirs, ours)]
-        off.append(np.abs(counts[0] - counts[1]).sum() / counts[0].sum())
-    assert off[1] < off[0] < 0.05
+        assert np.abs(counts[0] - counts[1]).sum() / counts[0].sum() < 0.01
     assert notes_of(program, "a")["own error"] < 0.01
 
 

@@ -72,7 +72,8 @@ def mapped(program: Program, spikes: np.ndarray, inputs: str) -> Mapped:
     source = program.network.input
     used = sorted({int(core) for held in cores.values() for core in held})
     cores[source.name] = _input_cores(used, source.size, inputs)
-    given = {source.name: np.asarray(spikes[0], bool).reshape(len(spikes[0]), -1)}
+    shown = np.asarray(spikes[0], bool).reshape(len(spikes[0]), -1)
+    given = {source.name: np.pad(shown, ((0, program.depth), (0, 0)))}  # until the last layer has answered
     return Mapped(given, tuple(layers), tuple(connections), cores)
 
 
