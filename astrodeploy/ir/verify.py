@@ -1,10 +1,9 @@
 """The laws that every Graph keeps; checked after loading and between passes."""
 
-from typing import Any
-
 import numpy as np
 
 from astrodeploy.compartments.kind import Range
+from astrodeploy.compartments.proof import LIMIT, WORD_BITS
 from astrodeploy.errors import InputError
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.graph import Connection, Graph, Population
@@ -27,6 +26,10 @@ from astrodeploy.ir.nodes import (
 
 SINGLE_PRECISION = 1e-6  # time constants are the inverses of a float32
 MAXIMAL_REFRACTORY = 63
+MOST_SOURCES = (
+    1 << 24
+)  # of a connection on the chip: the sum of so many weights fits 32 bits, times messages 62
+WORD = Range.signed(WORD_BITS)
 PORTS: dict[type, tuple[str, ...]] = {
     Input: (),
     RateEncoder: (),
@@ -140,6 +143,10 @@ def _node(population: Population, dt: float) -> list[str]:
         node.low <= 0 < node.high and np.isfinite(node.unit) and node.unit > 0
     ):
         findings.append(f"{name} must send a range around 0 in a positive unit, not {node.low}..{node.high}")
+    if isinstance(node, Input) and not WORD.contains(Range(node.low, node.high)):
+        findings.append(
+            f"{name} sends {node.low}..{node.high}, but messages are words of {WORD_BITS} bits, {WORD}"
+        )
     if isinstance(node, RateEncoder) and not 0 <= node.seed < 1 << 32:
         findings.append(f"{name}.seed must lie in 0..2**32 - 1, not {node.seed}")
     if isinstance(node, RateEncoder) and node.steps < 1:
@@ -255,6 +262,10 @@ def _connection(graph: Graph, connection: Connection) -> list[str]:
         findings.append(f"{connection.name}: only weights on the chip have an exponent, not float ones")
     if isinstance(node, Compartments) and wiring.values.dtype != np.int8:
         findings.append(f"{connection.name}: weights on the chip are int8, not {wiring.values.dtype}")
+    if isinstance(node, Compartments) and wiring.shape[1] > MOST_SOURCES:
+        findings.append(
+            f"{connection.name}: {wiring.shape[1]} sources, at most {MOST_SOURCES} can be added up"
+        )
     if not -32 <= connection.exponent <= 32:
         findings.append(f"{connection.name}: the exponent {connection.exponent} lies outside -32..32")
     return findings
@@ -291,12 +302,24 @@ def arrivals(graph: Graph, name: str, port: str) -> Range:
         if c.port == port:
             message = message_range(graph[c.source])
             least, most = c.wiring.bounds(message.low, message.high)
-            low, high = low + shifted(least, c.exponent), high + shifted(most, c.exponent)
+            least, most = _scaled(least, c.exponent), _scaled(most, c.exponent)
+            low, high = np.maximum(low, -LIMIT - least) + least, np.minimum(high, LIMIT - most) + most
     return Range(int(low.min()), int(high.max()))
 
 
-def shifted(value: Any, exponent: int) -> Any:
-    """value * 2**exponent, floor; of an integer or an array of them."""
+def _scaled(value: Array, exponent: int) -> Array:
+    """value * 2**exponent, floor, held within -LIMIT..LIMIT.
+
+    What somebody else wrote may ask for sums far beyond 64 bits, which would wrap and then seem to fit. No port is
+    as wide as LIMIT, so that what is held there fits none.
+    """
+    if exponent < 0:
+        return value >> -exponent
+    return np.clip(value, -(LIMIT >> exponent), LIMIT >> exponent) << exponent
+
+
+def shifted(value: int, exponent: int) -> int:
+    """value * 2**exponent, floor."""
     return value << exponent if exponent >= 0 else value >> -exponent
 
 
