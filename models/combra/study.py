@@ -129,7 +129,9 @@ def _shown(rng: np.random.Generator) -> Result:
     """Membranes and spikes over time, for the figure; membranes in mantissas, that is, without the 6 bits."""
     program = ad.compile(astrocyte(100), "loihi1")
     trace = program.run(poisson(rng, 1, SHOWN_STEPS, 100, 20), probes=("ip3.v", "sic.v1", "sic.v2"))
-    states = {".".join(key): (array[0, ::EVERY, 0] >> 6).tolist() for key, array in trace.states.items()}
+    states = {
+        ".".join(key): (array[0, :SHOWN_STEPS:EVERY, 0] >> 6).tolist() for key, array in trace.states.items()
+    }
     spikes = {name: np.flatnonzero(trace.spikes[name][0]).tolist() for name in ("ip3", "sic")}
     return {"states": states, "spikes": spikes}
 
