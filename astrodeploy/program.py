@@ -1,13 +1,17 @@
 """The Program: all that an engine or a chip sees of a network; a versioned, hashed folder.
 
-program.json         format, version, the integer and the float network, cores, what every pass did, hashes
+program.json         format, version, the integer and the float network, cores, what every pass did, the recipe
+                     (how it was compiled, from what), hashes
 tensors.safetensors  the tensors of both
 before.onnx, after.onnx  ordinary layers that the host computes, where the network has some
-graph.nir            the float network for other tools, where NIR can say it
+graph.nir            the float network for other tools, where NIR can say it (`Program.nir_refusal` says why not)
+
+Nothing that stands in program.json is ignored: what is read must give the same text again.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from math import prod
 from os import PathLike
@@ -23,6 +27,7 @@ from astrodeploy.ir import Graph, Population, verify
 from astrodeploy.ir.arrays import Array, IntArray
 from astrodeploy.ir.nodes import Membrane, Node, SigmaDelta
 from astrodeploy.ir.plain import fingerprint, from_plain, to_plain
+from astrodeploy.recipe import Recipe, require_keys
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,11 +35,24 @@ if TYPE_CHECKING:
     from astrodeploy.trace import Trace
 
 FORMAT = "astrodeploy program"
-VERSION = 4
+VERSION = 5
+OLDEST = 4  # which is read through `migrated`
+LONGEST_RUN = 2**31 - 1  # steps: what engines count them in
 MANIFEST = "program.json"
 TENSORS = "tensors.safetensors"
 GRAPH = "graph.nir"
 STAGES = ("before.onnx", "after.onnx")
+KEYS = (
+    "format",
+    "version",
+    "recipe",
+    "network",
+    "reference",
+    "passes",
+    "board",
+    "reset_every",
+    "cores",
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,8 @@ class Program:
 
     `network` is the integer network, `reference` the float network that it means, `board` what it was
     compiled for: a chip alone is the board of one. `reset_every` (steps, 0: never) clears fast states within
-    a run, one step later per depth.
+    a run, one step later per depth. `recipe` is how it was compiled; None where that is not known, as of a
+    Program that an earlier version wrote.
     """
 
     network: Graph
@@ -111,6 +130,7 @@ class Program:
     cores: tuple[Core, ...]
     passes: tuple[PassReport, ...]
     reset_every: int = 0
+    recipe: Recipe | None = None
 
     @property
     def target(self) -> str:
@@ -151,7 +171,7 @@ class Program:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that decides what the Program computes and where."""
+        """Hash of everything that decides what the Program computes and where; how it was made does not enter."""
         whole = [fingerprint(self.network), self._mapping()]
         return sha256(storage.json_text(whole).encode()).hexdigest()
 
@@ -175,28 +195,42 @@ class Program:
             "cores": [asdict(core) for core in self.cores],
         }
 
+    @cached_property
+    def _nir(self) -> bytes | str:
+        return _as_nir(self.reference)
+
+    @property
+    def nir_refusal(self) -> str:
+        """Why the folder holds no graph.nir; empty where it holds one."""
+        return self._nir if isinstance(self._nir, str) else ""
+
+    def content(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What program.json says, and the tensors; those of the float network are called reference.NAME."""
+        plain, tensors = to_plain(self.network)
+        meant, more = to_plain(self.reference)
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "recipe": None if self.recipe is None else self.recipe.to_plain(),
+            "network": plain,
+            "reference": meant,
+            "passes": [asdict(each) for each in self.passes],
+        } | self._mapping()
+        return content, tensors | {f"reference.{k}": v for k, v in more.items()}
+
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the folder whole, or not at all. Raises ProgramError."""
         from safetensors.numpy import save
 
-        plain, tensors = to_plain(self.network)
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "network": plain,
-            "passes": [asdict(each) for each in self.passes],
-        } | self._mapping()
-        meant, more = to_plain(self.reference)
-        content["reference"] = meant
-        tensors |= {f"reference.{k}": v for k, v in more.items()}
+        content, tensors = self.content()
         stages = _without_stages(tensors)
         arrays = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
-        nir_file = _as_nir(self.reference)
+        nir_file = self._nir
         with storage.atomic_folder(Path(path), is_program) as folder:
             (folder / TENSORS).write_bytes(arrays)
             for name, model in stages.items():
                 (folder / name).write_bytes(model)
-            if nir_file is not None:
+            if isinstance(nir_file, bytes):
                 (folder / GRAPH).write_bytes(nir_file)
             storage.write_manifest(folder, MANIFEST, content)
         return Path(path)
@@ -211,36 +245,95 @@ class Program:
         if not folder.is_dir():
             raise ProgramError(f"{folder} is no Program: compile one first (astrodeploy compile)")
         content = storage.read_manifest(folder, MANIFEST, "Program")
-        storage.check_version(content, FORMAT, VERSION, folder, since=VERSION)
+        storage.check_version(content, FORMAT, VERSION, folder, since=OLDEST)
         try:
             tensors = load_file(folder / TENSORS) | _stages_in(folder)
-            network = from_plain(content["network"], tensors)
-            verify(network)
-            meant = {
-                k.removeprefix("reference."): v for k, v in tensors.items() if k.startswith("reference.")
-            }
-            reference = from_plain(content["reference"], meant)
-            verify(reference)
-            return cls(
-                network=network,
-                reference=reference,
-                board=Board.model_validate(content["board"]),
-                cores=tuple(_read_core(c, network) for c in content["cores"]),
-                passes=tuple(_read_report(p) for p in content["passes"]),
-                reset_every=int(content["reset_every"]),
-            )
-        except (InputError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            program = _read(cls, migrated(content), tensors)
+            _check_mapping(program)
+            _require_all_read(program, content, tensors)
+        except (InputError, SafetensorError, OSError, *storage.MALFORMED) as error:
             raise ProgramError(f"{folder} is malformed ({error}): make the Program anew") from error
+        return program
 
 
-def _as_nir(graph: Graph) -> bytes | None:
-    """The network as a NIR file for other tools; None where NIR can't say it."""
+def migrated(content: dict[str, Any]) -> dict[str, Any]:
+    """What program.json says, as the present version has it. Raises InputError."""
+    if content["version"] == OLDEST:
+        if "recipe" in content:
+            raise InputError(f"version {OLDEST} holds no 'recipe'")
+        return content | {"version": VERSION, "recipe": None}
+    return content
+
+
+def same_but_recipe(*programs: Program) -> bool:
+    """Whether Programs are the same in every byte, but for what they say of the call that made them.
+
+    So are those of a network from its checkpoint and from its NIR file: other sources, the same network.
+    """
+    contents = []
+    for program in programs:
+        content, tensors = program.content()
+        hashes = {k: (v.dtype.str, v.shape, sha256(v.tobytes()).hexdigest()) for k, v in tensors.items()}
+        contents.append(({k: v for k, v in content.items() if k != "recipe"}, hashes))
+    return all(each == contents[0] for each in contents)
+
+
+def _read(cls: type[Program], content: dict[str, Any], tensors: Mapping[str, Array]) -> Program:
+    require_keys("program.json", content, list(KEYS))
+    network = from_plain(content["network"], tensors)
+    verify(network)
+    meant = {k.removeprefix("reference."): v for k, v in tensors.items() if k.startswith("reference.")}
+    reference = from_plain(content["reference"], meant)
+    verify(reference)
+    return cls(
+        network=network,
+        reference=reference,
+        board=Board.model_validate(content["board"]),
+        cores=tuple(_read_core(c, network) for c in content["cores"]),
+        passes=tuple(_read_report(p) for p in content["passes"]),
+        reset_every=int(content["reset_every"]),
+        recipe=None if content["recipe"] is None else Recipe.from_plain(content["recipe"]),
+    )
+
+
+def _require_all_read(program: Program, content: dict[str, Any], tensors: Mapping[str, Array]) -> None:
+    """Raise InputError, with the first place, where a folder says something that was not taken as it stands."""
+    again, made = program.content()
+    strict = content["version"] == VERSION
+    if told := storage.difference(content, again | {"version": content["version"]}, strict=strict):
+        raise InputError(f"in {MANIFEST} {told}")
+    kinds = [{k: f"{v.dtype} {v.shape}" for k, v in each.items()} for each in (tensors, made)]
+    if told := storage.difference(kinds[0], kinds[1], strict=strict):
+        raise InputError(f"of its tensors {told}")
+
+
+def _check_mapping(program: Program) -> None:
+    """Raise InputError where the cores of a file can't be those of its board."""
+    if not 0 <= program.reset_every <= LONGEST_RUN:
+        raise InputError(
+            f"reset_every is {program.reset_every}, needed are 1..{LONGEST_RUN} steps, or 0 for never"
+        )
+    indices = np.array([core.index for core in program.cores], np.int64)
+    if not np.all(program.board.is_usable(indices)) or np.unique(indices).size != indices.size:
+        raise InputError(f"its cores are numbered {indices.tolist()}, which {program.board.name} has not")
+    slices = [each for core in program.cores for each in core.slices]
+    for population in program.network.populations if program.cores else ():
+        placed = np.zeros(population.shape, np.int64)
+        for each in slices:
+            if each.population == population.name:
+                placed[each.index] += 1
+        if np.any(placed != (not population.is_input)):
+            raise InputError(f"its cores do not hold each neuron of {population.name} once")
+
+
+def _as_nir(graph: Graph) -> bytes | str:
+    """The network as a NIR file for other tools; why there is none where NIR can't say it."""
     from astrodeploy.frontends.nir.file import nir_bytes
 
     try:
         return nir_bytes(graph)
-    except InputError:
-        return None
+    except InputError as error:
+        return str(error)
 
 
 def _without_stages(tensors: dict[str, Array]) -> dict[str, bytes]:
@@ -273,12 +366,18 @@ def is_program(folder: Path) -> bool:
 
 
 def _read_core(plain: Mapping[str, Any], network: Graph) -> Core:
+    require_keys("a core", plain, ["index", "slices", "loads", "limits"])
     slices = tuple(_read_slice(each, network) for each in plain["slices"])
     loads, limits = ({str(k): int(v) for k, v in plain[group].items()} for group in ("loads", "limits"))
+    if set(loads) != set(limits):
+        raise InputError(
+            f"core {plain['index']} has the loads {sorted(loads)}, and the limits {sorted(limits)}"
+        )
     return Core(int(plain["index"]), slices, loads, limits)
 
 
 def _read_slice(plain: Mapping[str, Any], network: Graph) -> Slice:
+    require_keys("a part of a core", plain, ["population", "ranges"])
     cut = Slice(str(plain["population"]), tuple((int(start), int(stop)) for start, stop in plain["ranges"]))
     shape = network[cut.population].shape
     inside = all(0 <= start < stop <= n for (start, stop), n in zip(cut.ranges, shape, strict=True))
@@ -288,7 +387,13 @@ def _read_slice(plain: Mapping[str, Any], network: Graph) -> Slice:
 
 
 def _read_report(plain: Mapping[str, Any]) -> PassReport:
-    return PassReport(
-        str(plain["name"]),
-        tuple(Note(str(n["subject"]), str(n["text"]), dict(n["values"])) for n in plain["notes"]),
-    )
+    require_keys("a pass", plain, ["name", "notes"])
+    return PassReport(str(plain["name"]), tuple(_read_note(each) for each in plain["notes"]))
+
+
+def _read_note(plain: Mapping[str, Any]) -> Note:
+    require_keys("a note of a pass", plain, ["subject", "text", "values"])
+    values = dict(plain["values"])
+    if wrong := [v for v in values.values() if type(v) not in (int, float)]:
+        raise InputError(f"a note of {plain['subject']} holds the value {wrong[0]!r}, which is no number")
+    return Note(str(plain["subject"]), str(plain["text"]), values)

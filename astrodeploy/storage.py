@@ -11,6 +11,17 @@ from typing import Any
 
 from astrodeploy.errors import InputError, ProgramError
 
+MALFORMED = (  # what reading plain data that are no such data can raise
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 @contextmanager
 def atomic_folder(path: Path, replaceable: Callable[[Path], bool]) -> Iterator[Path]:
@@ -111,7 +122,7 @@ def _read_manifest(folder: Path, path: Path, what: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
         content, files = data["content"], dict(data["files"])
-        intact = text == json_text(data).encode()
+        intact = text == json_text(data).encode() and set(data) == {"content", "content_sha256", "files"}
         intact &= data["content_sha256"] == sha256(json_text(content).encode()).hexdigest()
     except (ValueError, KeyError, TypeError, RecursionError):
         intact = False
@@ -148,3 +159,38 @@ def check_version(
             f"{path} is a {form} of version {content['version']}; this astrodeploy reads versions from {since} on: "
             "make it anew from its source"
         )
+
+
+def difference(given: Any, known: Any, where: str = "", *, strict: bool = True) -> str:
+    """Where plain data differ from what was made of them, in words; empty where they do not.
+
+    Unless `strict`, `known` may hold more, and a whole number be written as another type has it: what an
+    earlier version wrote need not hold what is known now.
+    """
+    if not where:
+        given, known = json.loads(json_text(given)), json.loads(json_text(known))
+    if isinstance(given, dict) and isinstance(known, dict):
+        return _difference_of_tables(given, known, where, strict)
+    if isinstance(given, list) and isinstance(known, list) and len(given) == len(known):
+        found = (
+            difference(g, k, f"{where}[{i}]", strict=strict)
+            for i, (g, k) in enumerate(zip(given, known, strict=True))
+        )
+        return next(filter(None, found), "")
+    same = type(given) is type(known) or (not strict and {type(given), type(known)} == {int, float})
+    return "" if same and given == known else f"{where} is {_brief(given)}, taken was {_brief(known)}"
+
+
+def _difference_of_tables(given: dict[str, Any], known: dict[str, Any], where: str, strict: bool) -> str:
+    inside = f"{where}." if where else ""
+    if unknown := sorted(set(given) - set(known)):
+        return f"{inside}{unknown[0]} is not known"
+    if strict and (missing := sorted(set(known) - set(given))):
+        return f"{inside}{missing[0]} is missing"
+    found = (difference(each, known[key], f"{inside}{key}", strict=strict) for key, each in given.items())
+    return next(filter(None, found), "")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

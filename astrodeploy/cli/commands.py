@@ -103,7 +103,7 @@ def compile_(
         program = compile(
             source,
             target,
-            calibrate=None if calibrate is None else _stimulus(calibrate, None)[0],
+            calibrate=calibrate,
             dt=dt,
             reset=reset,
             threshold=threshold,

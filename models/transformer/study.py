@@ -12,13 +12,14 @@ import nir
 import numpy as np
 import torch
 from ablation import EPOCHS, RATES, VALIDATION, ablation
-from common import compared, levels, same_bytes, seeds
+from common import compared, levels, seeds
 from matplotlib.figure import Figure
 from model import DT, HIDDEN, TOKENS, WIDTH, Parallel, Settings, deployed, steps_of
 from tables import about_ablation, about_chip, about_costs, about_functions, about_programs, figure_of
 from train import CALIBRATION, accuracy, digits, train
 
 import astrodeploy as ad
+from astrodeploy.program import same_but_recipe
 from astrodeploy.arithmetic import execute
 from astrodeploy.compartments.functions import LOG_BITS, power
 from astrodeploy.compartments.graded import EXPONENT_BITS, SCALE, WIDE
@@ -84,7 +85,7 @@ def _compiled(model: Parallel, settings: Settings, x: np.ndarray, folder: Path) 
     ad.export(folder / "model.pt", folder / "model.nir", sample=shown)
     programs = [ad.compile(folder / f"model.{kind}", calibrate=shown) for kind in ("pt", "nir")]
     said = json.loads(nir.read(folder / "model.nir").metadata["astrodeploy"])
-    return programs[0], {"same_program": same_bytes(*programs), "core": said["core"]}
+    return programs[0], {"same_program": same_but_recipe(*programs), "core": said["core"]}
 
 
 def _errors(program: ad.Program, chip: ad.Trace, exact: ad.Trace) -> dict[str, float]:
