@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from astrodeploy import storage
 from astrodeploy.chip import load_target
 from astrodeploy.errors import InputError, NirError, UnsupportedError
 from astrodeploy.frontends.findings import Finding, Reading
@@ -96,6 +97,12 @@ def _resolved(source: Any) -> Any:
     if isinstance(source, str) and ":" in source and not _exists(Path(source)):
         return _made(source)
     return source
+
+
+def require_source(source: str) -> None:
+    """Raise InputError where what is named is neither a factory nor a file that is there."""
+    if ":" not in source and not _exists(Path(source)):
+        raise InputError(f"{source} does not exist")
 
 
 def _exists(path: Path) -> bool:
@@ -303,6 +310,7 @@ def export(
 
     if Path(path).suffix != ".nir":
         raise InputError(f"{path} was not written: the name of a NIR file ends in .nir")
+    storage.check_file(Path(path))
     source = _resolved(source)
     graph = load(source, dt, input_shape, reset, threshold, if_r)
     if isinstance(source, torch.nn.Module) and sample is not None:

@@ -1,12 +1,15 @@
 """Files that are whole or not there: atomic folders, checked JSON, hashes."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EACCES, ENOTDIR
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from astrodeploy.errors import InputError, ProgramError
@@ -31,9 +34,8 @@ def atomic_folder(path: Path, replaceable: Callable[[Path], bool]) -> Iterator[P
     Raises ProgramError where there is no space, no permission, or something else in the way.
     """
     scratch: Path | None = None
+    check_folder(path, replaceable)
     try:
-        if path.exists() and not (path.is_dir() and replaceable(path)):
-            raise ProgramError(f"{path} exists and is not ours to replace: choose another output")
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         fresh = scratch / "fresh"
         fresh.mkdir()
@@ -65,9 +67,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     An existing file is replaced; a folder or a device is not. Raises ProgramError.
     """
     scratch: Path | None = None
+    check_file(path)
     try:
-        if path.exists() and not path.is_file():
-            raise ProgramError(f"{path} exists and is no ordinary file: choose another output")
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         fresh = scratch / path.name
         yield fresh
@@ -77,6 +78,34 @@ def atomic_file(path: Path) -> Iterator[Path]:
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_folder(path: Path, replaceable: Callable[[Path], bool]) -> None:
+    """Raise ProgramError where `atomic_folder` would: to be asked before the work whose result it takes."""
+    try:
+        if path.exists() and not (path.is_dir() and replaceable(path)):
+            raise ProgramError(f"{path} exists and is not ours to replace: choose another output")
+        _check_place(path.parent)
+    except OSError as error:
+        raise _cant_write(path, error) from error
+
+
+def check_file(path: Path) -> None:
+    """Raise ProgramError where `atomic_file` would: to be asked before the work whose result it takes."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ProgramError(f"{path} exists and is no ordinary file: choose another output")
+        _check_place(path.parent)
+    except OSError as error:
+        raise _cant_write(path, error) from error
+
+
+def _check_place(folder: Path) -> None:
+    """Raise OSError where nothing can be made in a folder."""
+    if not S_ISDIR(folder.stat().st_mode):
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), str(folder))
 
 
 def _cant_write(path: Path, error: OSError) -> ProgramError:

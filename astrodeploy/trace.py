@@ -94,7 +94,7 @@ class Trace:
             "outputs": list(several),
         }
         tensors = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
-        with storage.atomic_folder(Path(path), lambda p: (p / MANIFEST).is_file()) as folder:
+        with storage.atomic_folder(Path(path), is_trace) as folder:
             (folder / TENSORS).write_bytes(tensors)
             storage.write_manifest(folder, MANIFEST, content)
         return Path(path)
@@ -127,6 +127,11 @@ class Trace:
             )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ProgramError(f"{folder} is malformed ({error}): run the Program again") from error
+
+
+def is_trace(folder: Path) -> bool:
+    """Whether a folder is a Trace (and may be replaced by a new one)."""
+    return (folder / MANIFEST).is_file()
 
 
 def _outputs(names: list[str], arrays: Mapping[str, Array]) -> Array | dict[str, Array]:

@@ -36,6 +36,14 @@ Threshold = Annotated[
     str | None,
     typer.Option("--threshold", metavar=">|>=", help="When neurons of a NIR file spike; > unless given."),
 ]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape",
+        metavar="1,8,8",
+        help="Of one sample in one step, such as channels, height, width; where the source does not say it.",
+    ),
+]
 IfR = Annotated[
     str | None,
     typer.Option(
@@ -75,6 +83,7 @@ def compile_(
         ),
     ] = None,
     dt: Dt = None,
+    input_shape: InputShape = None,
     reset: Reset = None,
     threshold: Threshold = None,
     if_r: IfR = None,
@@ -96,15 +105,22 @@ def compile_(
     as_json: Json = False,
 ) -> None:
     """Compile a trained network into a Program."""
+    from astrodeploy import storage
     from astrodeploy.cli.tables import program_facts, show_program
-    from astrodeploy.pipeline import compile
+    from astrodeploy.pipeline import compile, require_source
+    from astrodeploy.program import is_program
 
+    require_source(source)
+    path = output or Path(_stem(source) + ".astro")
+    storage.check_folder(path, is_program)
+    there = _fingerprint_at(path)
     with screen.err.status(f"compiling {source} for {target}"):
         program = compile(
             source,
             target,
             calibrate=calibrate,
             dt=dt,
+            input_shape=shape_of(input_shape),
             reset=reset,
             threshold=threshold,
             if_r=if_r,
@@ -114,12 +130,14 @@ def compile_(
             pack=pack,
             model=model,
         )
-        path = program.save(output or Path(_stem(source) + ".astro"))
+        program.save(path)
+    replaced = None if there == program.fingerprint else there
     if as_json:
-        screen.print_json(program_facts(program) | {"path": str(path)})
+        screen.print_json(program_facts(program) | {"path": str(path), "replaced": replaced})
     else:
         show_program(program)
-        screen.say(f"wrote {path}")
+        told = f"; it replaced another Program, {replaced[:16]}" if replaced else ""
+        screen.say(f"wrote {path}{told}")
 
 
 @app.command()
@@ -141,9 +159,13 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a Program on one or more engines, side by side."""
+    from astrodeploy import storage
     from astrodeploy.cli.tables import run_facts, show_runs
     from astrodeploy.frontends.stimulus import count, part
+    from astrodeploy.trace import is_trace
 
+    if output is not None:
+        storage.check_folder(output, is_trace)
     program, (x, y) = _load(program_path), _stimulus(input_, samples)
     wanted = [_wanted(each) for each in engine or ["fast"]]
     if output is not None and len(wanted) > 1:
@@ -293,6 +315,7 @@ def report(
 def inspect(
     source: Annotated[str, typer.Argument(help="A Program folder, a .pt or .nir file, or module:function.")],
     dt: Dt = None,
+    input_shape: InputShape = None,
     reset: Reset = None,
     threshold: Threshold = None,
     if_r: IfR = None,
@@ -311,7 +334,7 @@ def inspect(
             tables.show_inspection(program)
     else:
         rules = {"dt": dt, "reset": reset, "threshold": threshold, "if_r": if_r}
-        inspect_source(source, as_json, rules)
+        inspect_source(source, as_json, rules | {"input_shape": shape_of(input_shape)})
 
 
 @app.command()
@@ -319,6 +342,7 @@ def export(
     source: Annotated[str, typer.Argument(help="A .pt file, or package.module:function.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .nir file to write.")],
     dt: Dt = None,
+    input_shape: InputShape = None,
     reset: Reset = None,
     threshold: Threshold = None,
     if_r: IfR = None,
@@ -327,7 +351,15 @@ def export(
     from astrodeploy.pipeline import export
 
     with screen.err.status(f"exporting {source}"):
-        path = export(source, output, dt=dt, reset=reset, threshold=threshold, if_r=if_r)
+        path = export(
+            source,
+            output,
+            dt=dt,
+            input_shape=shape_of(input_shape),
+            reset=reset,
+            threshold=threshold,
+            if_r=if_r,
+        )
     screen.say(f"wrote {path}")
 
 
@@ -351,9 +383,32 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+def _fingerprint_at(path: Path) -> str | None:
+    """That of the Program that lies there; None where there is none."""
+    from astrodeploy.errors import ProgramError
+    from astrodeploy.program import is_program
+
+    if not is_program(path):
+        return None
+    try:
+        return _load(path).fingerprint
+    except ProgramError:
+        return "which could not be read"
+
+
 def _stem(source: str) -> str:
     path = Path(source)
     return path.stem if path.suffix in (".pt", ".nir", ".net", ".onnx") else path.name.replace(":", ".")
+
+
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """A shape as it is written on the command line, 1,8,8 or 1x8x8. Raises InputError."""
+    if text is None:
+        return None
+    numbers = text.replace("x", ",").split(",")
+    if not all(number.strip().isdecimal() and int(number) for number in numbers):
+        raise InputError(f"--input-shape takes positive whole numbers, such as 1,8,8 or 1x8x8, not {text!r}")
+    return tuple(int(number) for number in numbers)
 
 
 def _names(engines: str) -> tuple[str, ...]:

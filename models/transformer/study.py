@@ -19,13 +19,13 @@ from tables import about_ablation, about_chip, about_costs, about_functions, abo
 from train import CALIBRATION, accuracy, digits, train
 
 import astrodeploy as ad
-from astrodeploy.program import same_but_recipe
 from astrodeploy.arithmetic import execute
 from astrodeploy.compartments.functions import LOG_BITS, power
 from astrodeploy.compartments.graded import EXPONENT_BITS, SCALE, WIDE
 from astrodeploy.compartments.kind import Port, Range, State
 from astrodeploy.compartments.language import Neuron, compartment, saturate
 from astrodeploy.nn import Astrocyte
+from astrodeploy.program import same_but_recipe
 
 Result = dict[str, Any]
 NETWORKS = {
