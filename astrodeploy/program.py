@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrodeploy import storage
+from astrodeploy.brief import listed, plural, shape_text, short
 from astrodeploy.chip import Board, Chip
 from astrodeploy.errors import InputError, ProgramError
-from astrodeploy.ir import Graph, Population, verify
+from astrodeploy.ir import Graph, Population
 from astrodeploy.ir.arrays import Array, IntArray
 from astrodeploy.ir.nodes import Membrane, Node, SigmaDelta
-from astrodeploy.ir.plain import fingerprint, from_plain, to_plain
-from astrodeploy.recipe import Recipe, require_keys
+from astrodeploy.ir.plain import fingerprint, to_plain
+from astrodeploy.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,17 +43,6 @@ MANIFEST = "program.json"
 TENSORS = "tensors.safetensors"
 GRAPH = "graph.nir"
 STAGES = ("before.onnx", "after.onnx")
-KEYS = (
-    "format",
-    "version",
-    "recipe",
-    "network",
-    "reference",
-    "passes",
-    "board",
-    "reset_every",
-    "cores",
-)
 
 
 @dataclass(frozen=True)
@@ -96,6 +86,10 @@ class Core:
     loads: Mapping[str, int]
     limits: Mapping[str, int]
 
+    def __repr__(self) -> str:
+        full = max(((v / (self.limits[k] or 1), k) for k, v in self.loads.items()), default=(0.0, "nothing"))
+        return f"<Core {self.index}: {listed(map(str, self.slices))}; {full[1]} fills {full[0]:.0%} of it>"
+
 
 @dataclass(frozen=True)
 class Note:
@@ -112,6 +106,9 @@ class PassReport:
 
     name: str
     notes: tuple[Note, ...]
+
+    def __repr__(self) -> str:
+        return f"<PassReport of {short(self.name)}: {plural(len(self.notes), 'note')}>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +128,14 @@ class Program:
     passes: tuple[PassReport, ...]
     reset_every: int = 0
     recipe: Recipe | None = None
+
+    def __repr__(self) -> str:
+        layers = listed(f"{p.name} {shape_text(p.shape)}" for p in self.network.populations)
+        source = "" if self.recipe is None else f" of {short(self.recipe.source.name)}"
+        return (
+            f"<Program{source} for {short(self.target)}: {len(self.cores)} of {plural(self.board.cores, 'core')} in "
+            f"use, depth {self.depth}, dt {self.network.dt:g} s\n layers: {layers}>"
+        )
 
     @property
     def target(self) -> str:
@@ -241,28 +246,17 @@ class Program:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
+        from astrodeploy.reading import read_program
+
         folder = Path(path)
         if not folder.is_dir():
             raise ProgramError(f"{folder} is no Program: compile one first (astrodeploy compile)")
         content = storage.read_manifest(folder, MANIFEST, "Program")
         storage.check_version(content, FORMAT, VERSION, folder, since=OLDEST)
         try:
-            tensors = load_file(folder / TENSORS) | _stages_in(folder)
-            program = _read(cls, migrated(content), tensors)
-            _check_mapping(program)
-            _require_all_read(program, content, tensors)
+            return read_program(content, load_file(folder / TENSORS) | _stages_in(folder))
         except (InputError, SafetensorError, OSError, *storage.MALFORMED) as error:
             raise ProgramError(f"{folder} is malformed ({error}): make the Program anew") from error
-        return program
-
-
-def migrated(content: dict[str, Any]) -> dict[str, Any]:
-    """What program.json says, as the present version has it. Raises InputError."""
-    if content["version"] == OLDEST:
-        if "recipe" in content:
-            raise InputError(f"version {OLDEST} holds no 'recipe'")
-        return content | {"version": VERSION, "recipe": None}
-    return content
 
 
 def same_but_recipe(*programs: Program) -> bool:
@@ -276,54 +270,6 @@ def same_but_recipe(*programs: Program) -> bool:
         hashes = {k: (v.dtype.str, v.shape, sha256(v.tobytes()).hexdigest()) for k, v in tensors.items()}
         contents.append(({k: v for k, v in content.items() if k != "recipe"}, hashes))
     return all(each == contents[0] for each in contents)
-
-
-def _read(cls: type[Program], content: dict[str, Any], tensors: Mapping[str, Array]) -> Program:
-    require_keys("program.json", content, list(KEYS))
-    network = from_plain(content["network"], tensors)
-    verify(network)
-    meant = {k.removeprefix("reference."): v for k, v in tensors.items() if k.startswith("reference.")}
-    reference = from_plain(content["reference"], meant)
-    verify(reference)
-    return cls(
-        network=network,
-        reference=reference,
-        board=Board.model_validate(content["board"]),
-        cores=tuple(_read_core(c, network) for c in content["cores"]),
-        passes=tuple(_read_report(p) for p in content["passes"]),
-        reset_every=int(content["reset_every"]),
-        recipe=None if content["recipe"] is None else Recipe.from_plain(content["recipe"]),
-    )
-
-
-def _require_all_read(program: Program, content: dict[str, Any], tensors: Mapping[str, Array]) -> None:
-    """Raise InputError, with the first place, where a folder says something that was not taken as it stands."""
-    again, made = program.content()
-    strict = content["version"] == VERSION
-    if told := storage.difference(content, again | {"version": content["version"]}, strict=strict):
-        raise InputError(f"in {MANIFEST} {told}")
-    kinds = [{k: f"{v.dtype} {v.shape}" for k, v in each.items()} for each in (tensors, made)]
-    if told := storage.difference(kinds[0], kinds[1], strict=strict):
-        raise InputError(f"of its tensors {told}")
-
-
-def _check_mapping(program: Program) -> None:
-    """Raise InputError where the cores of a file can't be those of its board."""
-    if not 0 <= program.reset_every <= LONGEST_RUN:
-        raise InputError(
-            f"reset_every is {program.reset_every}, needed are 1..{LONGEST_RUN} steps, or 0 for never"
-        )
-    indices = np.array([core.index for core in program.cores], np.int64)
-    if not np.all(program.board.is_usable(indices)) or np.unique(indices).size != indices.size:
-        raise InputError(f"its cores are numbered {indices.tolist()}, which {program.board.name} has not")
-    slices = [each for core in program.cores for each in core.slices]
-    for population in program.network.populations if program.cores else ():
-        placed = np.zeros(population.shape, np.int64)
-        for each in slices:
-            if each.population == population.name:
-                placed[each.index] += 1
-        if np.any(placed != (not population.is_input)):
-            raise InputError(f"its cores do not hold each neuron of {population.name} once")
 
 
 def _as_nir(graph: Graph) -> bytes | str:
@@ -363,37 +309,3 @@ def _read_state(node: Node | None) -> str:
 def is_program(folder: Path) -> bool:
     """Whether a folder is a Program (and may be replaced by a new one)."""
     return (folder / MANIFEST).is_file()
-
-
-def _read_core(plain: Mapping[str, Any], network: Graph) -> Core:
-    require_keys("a core", plain, ["index", "slices", "loads", "limits"])
-    slices = tuple(_read_slice(each, network) for each in plain["slices"])
-    loads, limits = ({str(k): int(v) for k, v in plain[group].items()} for group in ("loads", "limits"))
-    if set(loads) != set(limits):
-        raise InputError(
-            f"core {plain['index']} has the loads {sorted(loads)}, and the limits {sorted(limits)}"
-        )
-    return Core(int(plain["index"]), slices, loads, limits)
-
-
-def _read_slice(plain: Mapping[str, Any], network: Graph) -> Slice:
-    require_keys("a part of a core", plain, ["population", "ranges"])
-    cut = Slice(str(plain["population"]), tuple((int(start), int(stop)) for start, stop in plain["ranges"]))
-    shape = network[cut.population].shape
-    inside = all(0 <= start < stop <= n for (start, stop), n in zip(cut.ranges, shape, strict=True))
-    if not inside:
-        raise ValueError(f"a core holds {cut}, outside the population's shape {shape}")
-    return cut
-
-
-def _read_report(plain: Mapping[str, Any]) -> PassReport:
-    require_keys("a pass", plain, ["name", "notes"])
-    return PassReport(str(plain["name"]), tuple(_read_note(each) for each in plain["notes"]))
-
-
-def _read_note(plain: Mapping[str, Any]) -> Note:
-    require_keys("a note of a pass", plain, ["subject", "text", "values"])
-    values = dict(plain["values"])
-    if wrong := [v for v in values.values() if type(v) not in (int, float)]:
-        raise InputError(f"a note of {plain['subject']} holds the value {wrong[0]!r}, which is no number")
-    return Note(str(plain["subject"]), str(plain["text"]), values)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from astrodeploy import storage
+from astrodeploy.brief import listed, plural, shape_text, short
 from astrodeploy.errors import InputError, ProgramError
 from astrodeploy.ir.arrays import Array
 
@@ -46,6 +47,14 @@ class Trace:
     seconds: float
     versions: Mapping[str, str]
     host_seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        layers = listed(f"{name} {shape_text(array.shape)}" for name, array in self.spikes.items())
+        how = "as one stream" if self.stream else "each from rest"
+        return (
+            f"<Trace of {short(self.engine)}: {plural(self.samples, 'sample')} of {plural(self.steps, 'step')}, {how}, "
+            f"{self.seconds:.3g} s; {plural(len(self.states), 'state')} recorded\n spikes: {layers}>"
+        )
 
     @property
     def output(self) -> Array:

@@ -54,6 +54,14 @@ Carry = Annotated[
     list[str] | None,
     typer.Option("--carry", metavar="astrocytes", help="Run the samples as one stream, keeping this state."),
 ]
+Rate = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rate",
+        metavar="RATE|LAYER=RATE",
+        help="Assumed messages per neuron and step, 0..1, of all layers or of one. Repeat it.",
+    ),
+]
 Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Use only the first so many samples.")]
 Input = Annotated[
     Path,
@@ -166,7 +174,7 @@ def run(
 
     if output is not None:
         storage.check_folder(output, is_trace)
-    program, (x, y) = _load(program_path), _stimulus(input_, samples)
+    program, (x, y) = load_program(program_path), _stimulus(input_, samples)
     wanted = [_wanted(each) for each in engine or ["fast"]]
     if output is not None and len(wanted) > 1:
         raise InputError("one Trace can be written: give --output with a single --engine")
@@ -204,10 +212,10 @@ def verify(
     from astrodeploy.compare import verify
     from astrodeploy.frontends.stimulus import count
 
-    program, (x, y) = _load(program_path), _stimulus(input_, samples)
+    program, (x, y) = load_program(program_path), _stimulus(input_, samples)
     kept = tuple(carry or ())
     with screen.err.status(f"running {count(x)} samples on {engines}"):
-        verification = verify(program, x, _names(engines), carry=kept, steps=steps, labels=y)
+        verification = verify(program, x, names_of(engines), carry=kept, steps=steps, labels=y)
     if as_json:
         screen.print_json(verification.to_dict())
     else:
@@ -220,14 +228,7 @@ def verify(
 def estimate(
     program_path: ProgramPath,
     input_: Annotated[Path | None, typer.Option("--input", help="An .npz file with x; else --rate.")] = None,
-    rate: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rate",
-            metavar="RATE|LAYER=RATE",
-            help="Assumed messages per neuron and step, 0..1, of all layers or of one. Repeat it.",
-        ),
-    ] = None,
+    rate: Rate = None,
     carry: Carry = None,
     samples: Samples = None,
     steps: Steps = None,
@@ -255,7 +256,7 @@ def estimate(
     from astrodeploy.costs import what_if as compare
     from astrodeploy.costs.rates import stated
 
-    vary, program = varied(what_if or ()), _load(program_path)
+    vary, program = varied(what_if or ()), load_program(program_path)
     if (input_ is None) == (not rate):
         raise InputError(
             "estimate counts events in a run (--input x.npz) or assumes a rate (--rate 0.1): give one"
@@ -277,41 +278,6 @@ def estimate(
 
 
 @app.command()
-def report(
-    program_path: ProgramPath,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
-        "report.html"
-    ),
-    input_: Annotated[Path | None, typer.Option("--input", help="An .npz file: x, and y optional.")] = None,
-    carry: Carry = None,
-    samples: Samples = None,
-    engines: Annotated[
-        str | None,
-        typer.Option("--engines", help="Verify the first 10 samples on these, separated by commas."),
-    ] = None,
-) -> None:
-    """Write everything about a Program into one self-contained HTML file."""
-    from astrodeploy.compare import verify
-    from astrodeploy.frontends.stimulus import part
-    from astrodeploy.reporting import report
-
-    program = _load(program_path)
-    x, y = (None, None) if input_ is None else _stimulus(input_, samples)
-    if engines is not None and x is None:
-        raise InputError("--engines verifies a run: give it samples with --input x.npz")
-    kept = tuple(carry or ())
-    verification = None
-    if engines is not None and x is not None:
-        with screen.err.status(f"verifying on {engines}"):
-            labels = None if y is None else y[:VERIFIED]
-            checked = part(x, slice(VERIFIED))
-            verification = verify(program, checked, _names(engines), carry=kept, labels=labels)
-    with screen.err.status("writing the report"):
-        path = report(program, x, labels=y, path=output, carry=kept, verification=verification)
-    screen.say(f"wrote {path}")
-
-
-@app.command()
 def inspect(
     source: Annotated[str, typer.Argument(help="A Program folder, a .pt or .nir file, or module:function.")],
     dt: Dt = None,
@@ -327,7 +293,7 @@ def inspect(
     from astrodeploy.program import is_program
 
     if is_program(Path(source)):
-        program = _load(Path(source))
+        program = load_program(Path(source))
         if as_json:
             screen.print_json(tables.program_facts(program))
         else:
@@ -335,32 +301,6 @@ def inspect(
     else:
         rules = {"dt": dt, "reset": reset, "threshold": threshold, "if_r": if_r}
         inspect_source(source, as_json, rules | {"input_shape": shape_of(input_shape)})
-
-
-@app.command()
-def export(
-    source: Annotated[str, typer.Argument(help="A .pt file, or package.module:function.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .nir file to write.")],
-    dt: Dt = None,
-    input_shape: InputShape = None,
-    reset: Reset = None,
-    threshold: Threshold = None,
-    if_r: IfR = None,
-) -> None:
-    """Write a network as a .nir file, checked before it is written."""
-    from astrodeploy.pipeline import export
-
-    with screen.err.status(f"exporting {source}"):
-        path = export(
-            source,
-            output,
-            dt=dt,
-            input_shape=shape_of(input_shape),
-            reset=reset,
-            threshold=threshold,
-            if_r=if_r,
-        )
-    screen.say(f"wrote {path}")
 
 
 @app.command()
@@ -391,7 +331,7 @@ def _fingerprint_at(path: Path) -> str | None:
     if not is_program(path):
         return None
     try:
-        return _load(path).fingerprint
+        return load_program(path).fingerprint
     except ProgramError:
         return "which could not be read"
 
@@ -411,11 +351,13 @@ def shape_of(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(number) for number in numbers)
 
 
-def _names(engines: str) -> tuple[str, ...]:
+def names_of(engines: str) -> tuple[str, ...]:
+    """Names that are separated by commas."""
     return tuple(name.strip() for name in engines.split(",") if name.strip())
 
 
-def _load(path: Path) -> "Program":
+def load_program(path: Path) -> "Program":
+    """The Program in a folder. Raises ProgramError."""
     from astrodeploy.program import Program
 
     return Program.load(path)
