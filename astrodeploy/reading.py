@@ -62,7 +62,9 @@ def _ordered(node: Node) -> Node:
     return replace(
         node,
         kind=Kind.from_dict(json.loads(storage.json_text(node.kind.to_dict()))),
-        **{name: _sorted(getattr(node, name)) for name in ("parameters", "initial", "units")},
+        parameters=_sorted(node.parameters),
+        initial=_sorted(node.initial),
+        units=_sorted(node.units),
     )
 
 
@@ -118,7 +120,7 @@ def _check_mapping(program: Program) -> None:
     if not np.all(program.board.is_usable(indices)) or np.unique(indices).size != indices.size:
         raise InputError(f"its cores are numbered {indices.tolist()}, which {program.board.name} has not")
     slices = [each for core in program.cores for each in core.slices]
-    for population in program.network.populations if program.cores else ():
+    for population in program.network.populations:
         placed = np.zeros(population.shape, np.int64)
         for each in slices:
             if each.population == population.name:

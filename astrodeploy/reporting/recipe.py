@@ -40,8 +40,10 @@ def again(order: Order, file_name: str) -> Again:
         lines = [f"def again({', '.join(taken)}):", *(f"    {line}" for line in lines)]
     shell = [] if "source" in taken else [compile_command(recipe)] if recipe else []
     shell += [] if taken else [report_command(order, file_name)]
-    python = "\n".join([IMPORT, "", *lines])
-    return Again(python, "\n".join(shell), (*_told_of_program(order.program), *_told_of_report(order)))
+    told = [*_told_of_program(order.program), *_told_of_report(order)]
+    if taken == ["source"]:
+        told.append(f"The page of that Program comes from {report_command(order, file_name)}.")
+    return Again("\n".join([IMPORT, "", *lines]), "\n".join(shell), tuple(told))
 
 
 def _taken(order: Order) -> list[str]:
