@@ -109,7 +109,7 @@ def read_or_refused(data, saved, folder):
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_changed_is_read_as_it_stands_or_refused(data, saved, tmp_path):
     read_or_refused(data, saved, tmp_path)
 

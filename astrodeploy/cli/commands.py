@@ -324,7 +324,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def _fingerprint_at(path: Path) -> str | None:
-    """That of the Program that lies there; None where there is none."""
+    """That of the Program that lies there, or "unreadable"; None where there is none."""
     from astrodeploy.errors import ProgramError
     from astrodeploy.program import is_program
 
@@ -333,7 +333,7 @@ def _fingerprint_at(path: Path) -> str | None:
     try:
         return load_program(path).fingerprint
     except ProgramError:
-        return "which could not be read"
+        return "unreadable"
 
 
 def _stem(source: str) -> str:
