@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from astrodeploy.brief import listed, short
 from astrodeploy.distance import Distance, distance
 from astrodeploy.engines import Plan, engine_named, make_plan, require_floats
 from astrodeploy.engines.recording import Job, Recording, StateName
@@ -227,6 +228,17 @@ class Verification:
     brian2: Comparison | None
     distance: Distance | None
     not_run: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        pairs = [
+            f"{c.left} = {c.right}" if c.equal else f"{c.left} differs from {c.right}"
+            for c in self.comparisons
+        ]
+        first = "" if self.first_divergence is None else f"; first: {short(str(self.first_divergence), 240)}"
+        return (
+            f"<Verification: {'equal' if self.equal else 'not equal'}: {listed(pairs)}{first}; not run: "
+            f"{listed(self.not_run)}\n {self.distance!r}>"
+        )
 
     @property
     def equal(self) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from astrodeploy.brief import listed
 from astrodeploy.engines import Plan
 from astrodeploy.engines.idealised import Counts, as_on_the_chip, over_the_integers, over_the_reals
 from astrodeploy.engines.readout import read_out
@@ -105,6 +106,10 @@ class Distance:
     bounded: Mapping[str, Mapping[str, int]]
     layers: tuple[LayerDistance, ...] = ()
     exact: float | None = None
+
+    def __repr__(self) -> str:
+        causes = listed(f"{each.name} {each.share:.2%}" for each in self.causes)
+        return f"<Distance from float: {self.total.share:.2%} of the spikes; {causes}; {len(self.layers)} layers>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from astrodeploy import storage
 from astrodeploy.chip import load_target
 from astrodeploy.errors import InputError, NirError, UnsupportedError
 from astrodeploy.frontends.findings import Finding, Reading
@@ -14,7 +15,8 @@ from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.passes.base import Draft, Pack
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, INTEGER_FLOW, run_flow
-from astrodeploy.program import Note, PassReport, Program
+from astrodeploy.program import LONGEST_RUN, Note, PassReport, Program
+from astrodeploy.recipe import Recipe, samples_given, source_given, target_given
 
 
 def load(
@@ -97,6 +99,12 @@ def _resolved(source: Any) -> Any:
     return source
 
 
+def require_source(source: str) -> None:
+    """Raise InputError where what is named is neither a factory nor a file that is there."""
+    if ":" not in source and not _exists(Path(source)):
+        raise InputError(f"{source} does not exist")
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
@@ -175,9 +183,10 @@ def compile(
     A Graph of integers (neurons that are `Compartments`, weights in int8) is not quantised any more: it is
     timed by its lags, cut, placed and checked, and is what the Program means.
 
-    calibrate          samples as `engines.run` takes them, by input where there are several: the float network
-                       runs on some of them, and scales are chosen from what it does; data that are no
-                       spikes make the input graded. Without them scales come from the worst case
+    calibrate          samples as `engines.run` takes them, by input where there are several, or the path of an
+                       .npz file that holds them: the float network runs on some of them, and scales are chosen
+                       from what it does; data that are no spikes make the input graded. Without them scales
+                       come from the worst case
     freeze_astrocytes  fold the gains at rest into the weights and leave the astrocytes out
     allow_delay        a loop with fewer steps in the model than edges gets the longer delay that the chip takes
     reset_every        steps; clear fast states every so many steps of a run, one step later per depth
@@ -185,25 +194,39 @@ def compile(
     model              the cost model, by name, that "fastest" goes by and estimates take; the chip's own choice
                        without one
 
-    Raises InputError where the source can't be compiled, DoesNotFit where the chip can't hold it.
+    All of it stands in the Program's `recipe`. Raises InputError where the source can't be compiled, DoesNotFit
+    where the chip can't hold it.
     """
     if pack not in get_args(Pack):
         raise InputError(f"pack must be one of {', '.join(get_args(Pack))}, not {pack!r}")
     if reset_every is not None and reset_every < 1:
         raise InputError(f"reset_every must be at least 1 step, not {reset_every}")
+    if reset_every is not None and reset_every > LONGEST_RUN:
+        raise InputError(f"reset_every must be at most {LONGEST_RUN} steps, not {reset_every}")
     board = load_target(target)
     if model is not None:
         board = board.with_cost_model(model)
+    samples, file = _samples(calibrate)
     reading = read(source, dt, input_shape, reset, threshold, if_r)
     graph = reading.graph
     if graph.is_integer:
-        _require_integers(graph, calibrate, freeze_astrocytes)
-    draft = Draft(
-        graph,
-        board,
-        stimulus=_calibration(source, graph, calibrate),
+        _require_integers(graph, samples, freeze_astrocytes)
+    stimulus = _calibration(source, graph, samples)
+    draft = Draft(graph, board, stimulus=stimulus, allow_delay=allow_delay, pack=cast(Pack, pack))
+    recipe = Recipe(
+        source=source_given(source, graph),
+        target=target_given(target),
+        calibrate=None if samples is None else samples_given(samples, file),
+        dt=dt,
+        input_shape=input_shape,
+        reset=reset,
+        threshold=threshold,
+        if_r=if_r,
+        freeze_astrocytes=freeze_astrocytes,
         allow_delay=allow_delay,
-        pack=cast(Pack, pack),
+        reset_every=reset_every,
+        pack=pack,
+        model=model,
     )
     flow = INTEGER_FLOW if graph.is_integer else FROZEN_FLOW if freeze_astrocytes else FLOW
     draft, reports = run_flow(draft, flow)
@@ -214,8 +237,18 @@ def compile(
         board=board,
         cores=draft.cores,
         passes=(*_load_report(reading), *reports),
-        reset_every=reset_every or 0,
+        reset_every=recipe.reset_every or 0,
+        recipe=recipe,
     )
+
+
+def _samples(given: Any) -> tuple[Any, Path | None]:
+    """Calibration data, and the file that they come from where a path was given."""
+    if not isinstance(given, str | PathLike):
+        return given, None
+    from astrodeploy.frontends.stimulus import read_stimulus
+
+    return read_stimulus(Path(given))[0], Path(given)
 
 
 def _require_integers(graph: Graph, calibrate: Any, freeze_astrocytes: bool) -> None:
@@ -277,6 +310,7 @@ def export(
 
     if Path(path).suffix != ".nir":
         raise InputError(f"{path} was not written: the name of a NIR file ends in .nir")
+    storage.check_file(Path(path))
     source = _resolved(source)
     graph = load(source, dt, input_shape, reset, threshold, if_r)
     if isinstance(source, torch.nn.Module) and sample is not None:

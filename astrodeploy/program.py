@@ -1,13 +1,17 @@
 """The Program: all that an engine or a chip sees of a network; a versioned, hashed folder.
 
-program.json         format, version, the integer and the float network, cores, what every pass did, hashes
+program.json         format, version, the integer and the float network, cores, what every pass did, the recipe
+                     (how it was compiled, from what), hashes
 tensors.safetensors  the tensors of both
 before.onnx, after.onnx  ordinary layers that the host computes, where the network has some
-graph.nir            the float network for other tools, where NIR can say it
+graph.nir            the float network for other tools, where NIR can say it (`Program.nir_refusal` says why not)
+
+Nothing that stands in program.json is ignored: what is read must give the same text again.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from math import prod
 from os import PathLike
@@ -17,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrodeploy import storage
+from astrodeploy.brief import listed, plural, shape_text, short
 from astrodeploy.chip import Board, Chip
 from astrodeploy.errors import InputError, ProgramError
-from astrodeploy.ir import Graph, Population, verify
+from astrodeploy.ir import Graph, Population
 from astrodeploy.ir.arrays import Array, IntArray
 from astrodeploy.ir.nodes import Membrane, Node, SigmaDelta
-from astrodeploy.ir.plain import fingerprint, from_plain, to_plain
+from astrodeploy.ir.plain import fingerprint, to_plain
+from astrodeploy.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -30,7 +36,9 @@ if TYPE_CHECKING:
     from astrodeploy.trace import Trace
 
 FORMAT = "astrodeploy program"
-VERSION = 4
+VERSION = 5
+OLDEST = 4  # which is read through `migrated`
+LONGEST_RUN = 2**31 - 1  # steps: what engines count them in
 MANIFEST = "program.json"
 TENSORS = "tensors.safetensors"
 GRAPH = "graph.nir"
@@ -78,6 +86,10 @@ class Core:
     loads: Mapping[str, int]
     limits: Mapping[str, int]
 
+    def __repr__(self) -> str:
+        full = max(((v / (self.limits[k] or 1), k) for k, v in self.loads.items()), default=(0.0, "nothing"))
+        return f"<Core {self.index}: {listed(map(str, self.slices))}; {full[1]} fills {full[0]:.0%} of it>"
+
 
 @dataclass(frozen=True)
 class Note:
@@ -95,6 +107,9 @@ class PassReport:
     name: str
     notes: tuple[Note, ...]
 
+    def __repr__(self) -> str:
+        return f"<PassReport of {short(self.name)}: {plural(len(self.notes), 'note')}>"
+
 
 @dataclass(frozen=True, eq=False)
 class Program:
@@ -102,7 +117,8 @@ class Program:
 
     `network` is the integer network, `reference` the float network that it means, `board` what it was
     compiled for: a chip alone is the board of one. `reset_every` (steps, 0: never) clears fast states within
-    a run, one step later per depth.
+    a run, one step later per depth. `recipe` is how it was compiled; None where that is not known, as of a
+    Program that an earlier version wrote.
     """
 
     network: Graph
@@ -111,6 +127,15 @@ class Program:
     cores: tuple[Core, ...]
     passes: tuple[PassReport, ...]
     reset_every: int = 0
+    recipe: Recipe | None = None
+
+    def __repr__(self) -> str:
+        layers = listed(f"{p.name} {shape_text(p.shape)}" for p in self.network.populations)
+        source = "" if self.recipe is None else f" of {short(self.recipe.source.name)}"
+        return (
+            f"<Program{source} for {short(self.target)}: {len(self.cores)} of {plural(self.board.cores, 'core')} in "
+            f"use, depth {self.depth}, dt {self.network.dt:g} s\n layers: {layers}>"
+        )
 
     @property
     def target(self) -> str:
@@ -151,7 +176,7 @@ class Program:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that decides what the Program computes and where."""
+        """Hash of everything that decides what the Program computes and where; how it was made does not enter."""
         whole = [fingerprint(self.network), self._mapping()]
         return sha256(storage.json_text(whole).encode()).hexdigest()
 
@@ -175,28 +200,42 @@ class Program:
             "cores": [asdict(core) for core in self.cores],
         }
 
+    @cached_property
+    def _nir(self) -> bytes | str:
+        return _as_nir(self.reference)
+
+    @property
+    def nir_refusal(self) -> str:
+        """Why the folder holds no graph.nir; empty where it holds one."""
+        return self._nir if isinstance(self._nir, str) else ""
+
+    def content(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What program.json says, and the tensors; those of the float network are called reference.NAME."""
+        plain, tensors = to_plain(self.network)
+        meant, more = to_plain(self.reference)
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "recipe": None if self.recipe is None else self.recipe.to_plain(),
+            "network": plain,
+            "reference": meant,
+            "passes": [asdict(each) for each in self.passes],
+        } | self._mapping()
+        return content, tensors | {f"reference.{k}": v for k, v in more.items()}
+
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the folder whole, or not at all. Raises ProgramError."""
         from safetensors.numpy import save
 
-        plain, tensors = to_plain(self.network)
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "network": plain,
-            "passes": [asdict(each) for each in self.passes],
-        } | self._mapping()
-        meant, more = to_plain(self.reference)
-        content["reference"] = meant
-        tensors |= {f"reference.{k}": v for k, v in more.items()}
+        content, tensors = self.content()
         stages = _without_stages(tensors)
         arrays = save({k: np.ascontiguousarray(v) for k, v in tensors.items()})
-        nir_file = _as_nir(self.reference)
+        nir_file = self._nir
         with storage.atomic_folder(Path(path), is_program) as folder:
             (folder / TENSORS).write_bytes(arrays)
             for name, model in stages.items():
                 (folder / name).write_bytes(model)
-            if nir_file is not None:
+            if isinstance(nir_file, bytes):
                 (folder / GRAPH).write_bytes(nir_file)
             storage.write_manifest(folder, MANIFEST, content)
         return Path(path)
@@ -207,40 +246,40 @@ class Program:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
+        from astrodeploy.reading import read_program
+
         folder = Path(path)
         if not folder.is_dir():
             raise ProgramError(f"{folder} is no Program: compile one first (astrodeploy compile)")
         content = storage.read_manifest(folder, MANIFEST, "Program")
-        storage.check_version(content, FORMAT, VERSION, folder, since=VERSION)
+        storage.check_version(content, FORMAT, VERSION, folder, since=OLDEST)
         try:
-            tensors = load_file(folder / TENSORS) | _stages_in(folder)
-            network = from_plain(content["network"], tensors)
-            verify(network)
-            meant = {
-                k.removeprefix("reference."): v for k, v in tensors.items() if k.startswith("reference.")
-            }
-            reference = from_plain(content["reference"], meant)
-            verify(reference)
-            return cls(
-                network=network,
-                reference=reference,
-                board=Board.model_validate(content["board"]),
-                cores=tuple(_read_core(c, network) for c in content["cores"]),
-                passes=tuple(_read_report(p) for p in content["passes"]),
-                reset_every=int(content["reset_every"]),
-            )
-        except (InputError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            return read_program(content, load_file(folder / TENSORS) | _stages_in(folder))
+        except (InputError, SafetensorError, OSError, *storage.MALFORMED) as error:
             raise ProgramError(f"{folder} is malformed ({error}): make the Program anew") from error
 
 
-def _as_nir(graph: Graph) -> bytes | None:
-    """The network as a NIR file for other tools; None where NIR can't say it."""
+def same_but_recipe(*programs: Program) -> bool:
+    """Whether Programs are the same in every byte, but for what they say of the call that made them.
+
+    So are those of a network from its checkpoint and from its NIR file: other sources, the same network.
+    """
+    contents = []
+    for program in programs:
+        content, tensors = program.content()
+        hashes = {k: (v.dtype.str, v.shape, sha256(v.tobytes()).hexdigest()) for k, v in tensors.items()}
+        contents.append(({k: v for k, v in content.items() if k != "recipe"}, hashes))
+    return all(each == contents[0] for each in contents)
+
+
+def _as_nir(graph: Graph) -> bytes | str:
+    """The network as a NIR file for other tools; why there is none where NIR can't say it."""
     from astrodeploy.frontends.nir.file import nir_bytes
 
     try:
         return nir_bytes(graph)
-    except InputError:
-        return None
+    except InputError as error:
+        return str(error)
 
 
 def _without_stages(tensors: dict[str, Array]) -> dict[str, bytes]:
@@ -270,25 +309,3 @@ def _read_state(node: Node | None) -> str:
 def is_program(folder: Path) -> bool:
     """Whether a folder is a Program (and may be replaced by a new one)."""
     return (folder / MANIFEST).is_file()
-
-
-def _read_core(plain: Mapping[str, Any], network: Graph) -> Core:
-    slices = tuple(_read_slice(each, network) for each in plain["slices"])
-    loads, limits = ({str(k): int(v) for k, v in plain[group].items()} for group in ("loads", "limits"))
-    return Core(int(plain["index"]), slices, loads, limits)
-
-
-def _read_slice(plain: Mapping[str, Any], network: Graph) -> Slice:
-    cut = Slice(str(plain["population"]), tuple((int(start), int(stop)) for start, stop in plain["ranges"]))
-    shape = network[cut.population].shape
-    inside = all(0 <= start < stop <= n for (start, stop), n in zip(cut.ranges, shape, strict=True))
-    if not inside:
-        raise ValueError(f"a core holds {cut}, outside the population's shape {shape}")
-    return cut
-
-
-def _read_report(plain: Mapping[str, Any]) -> PassReport:
-    return PassReport(
-        str(plain["name"]),
-        tuple(Note(str(n["subject"]), str(n["text"]), dict(n["values"])) for n in plain["notes"]),
-    )

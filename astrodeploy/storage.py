@@ -1,15 +1,29 @@
 """Files that are whole or not there: atomic folders, checked JSON, hashes."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import EACCES, ENOTDIR
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from astrodeploy.errors import InputError, ProgramError
+
+MALFORMED = (  # what reading plain data that are no such data can raise
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @contextmanager
@@ -20,9 +34,8 @@ def atomic_folder(path: Path, replaceable: Callable[[Path], bool]) -> Iterator[P
     Raises ProgramError where there is no space, no permission, or something else in the way.
     """
     scratch: Path | None = None
+    check_folder(path, replaceable)
     try:
-        if path.exists() and not (path.is_dir() and replaceable(path)):
-            raise ProgramError(f"{path} exists and is not ours to replace: choose another output")
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         fresh = scratch / "fresh"
         fresh.mkdir()
@@ -54,9 +67,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
     An existing file is replaced; a folder or a device is not. Raises ProgramError.
     """
     scratch: Path | None = None
+    check_file(path)
     try:
-        if path.exists() and not path.is_file():
-            raise ProgramError(f"{path} exists and is no ordinary file: choose another output")
         scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         fresh = scratch / path.name
         yield fresh
@@ -66,6 +78,34 @@ def atomic_file(path: Path) -> Iterator[Path]:
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_folder(path: Path, replaceable: Callable[[Path], bool]) -> None:
+    """Raise ProgramError where `atomic_folder` would: to be asked before the work whose result it takes."""
+    try:
+        if path.exists() and not (path.is_dir() and replaceable(path)):
+            raise ProgramError(f"{path} exists and is not ours to replace: choose another output")
+        _check_place(path.parent)
+    except OSError as error:
+        raise _cant_write(path, error) from error
+
+
+def check_file(path: Path) -> None:
+    """Raise ProgramError where `atomic_file` would: to be asked before the work whose result it takes."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ProgramError(f"{path} exists and is no ordinary file: choose another output")
+        _check_place(path.parent)
+    except OSError as error:
+        raise _cant_write(path, error) from error
+
+
+def _check_place(folder: Path) -> None:
+    """Raise OSError where nothing can be made in a folder."""
+    if not S_ISDIR(folder.stat().st_mode):
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), str(folder))
 
 
 def _cant_write(path: Path, error: OSError) -> ProgramError:
@@ -111,7 +151,7 @@ def _read_manifest(folder: Path, path: Path, what: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
         content, files = data["content"], dict(data["files"])
-        intact = text == json_text(data).encode()
+        intact = text == json_text(data).encode() and set(data) == {"content", "content_sha256", "files"}
         intact &= data["content_sha256"] == sha256(json_text(content).encode()).hexdigest()
     except (ValueError, KeyError, TypeError, RecursionError):
         intact = False
@@ -148,3 +188,38 @@ def check_version(
             f"{path} is a {form} of version {content['version']}; this astrodeploy reads versions from {since} on: "
             "make it anew from its source"
         )
+
+
+def difference(given: Any, known: Any, where: str = "", *, strict: bool = True) -> str:
+    """Where plain data differ from what was made of them, in words; empty where they do not.
+
+    Unless `strict`, `known` may hold more, and a whole number be written as another type has it: what an
+    earlier version wrote need not hold what is known now.
+    """
+    if not where:
+        given, known = json.loads(json_text(given)), json.loads(json_text(known))
+    if isinstance(given, dict) and isinstance(known, dict):
+        return _difference_of_tables(given, known, where, strict)
+    if isinstance(given, list) and isinstance(known, list) and len(given) == len(known):
+        found = (
+            difference(g, k, f"{where}[{i}]", strict=strict)
+            for i, (g, k) in enumerate(zip(given, known, strict=True))
+        )
+        return next(filter(None, found), "")
+    same = type(given) is type(known) or (not strict and {type(given), type(known)} == {int, float})
+    return "" if same and given == known else f"{where} is {_brief(given)}, taken was {_brief(known)}"
+
+
+def _difference_of_tables(given: dict[str, Any], known: dict[str, Any], where: str, strict: bool) -> str:
+    inside = f"{where}." if where else ""
+    if unknown := sorted(set(given) - set(known)):
+        return f"{inside}{unknown[0]} is not known"
+    if strict and (missing := sorted(set(known) - set(given))):
+        return f"{inside}{missing[0]} is missing"
+    found = (difference(each, known[key], f"{inside}{key}", strict=strict) for key, each in given.items())
+    return next(filter(None, found), "")
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from astrodeploy import storage
+from astrodeploy.brief import listed, plural, shape_text, short
 from astrodeploy.errors import InputError, ProgramError
 from astrodeploy.ir.arrays import Array
 
@@ -48,6 +49,14 @@ class Trace:
     seconds: float
     versions: Mapping[str, str]
     host_seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        layers = listed(f"{name} {shape_text(array.shape)}" for name, array in self.spikes.items())
+        how = "as one stream" if self.stream else "each from rest"
+        return (
+            f"<Trace of {short(self.engine)}: {plural(self.samples, 'sample')} of {plural(self.steps, 'step')}, {how}, "
+            f"{self.seconds:.3g} s; {plural(len(self.states), 'state')} recorded\n spikes: {layers}>"
+        )
 
     @property
     def output(self) -> Array:
@@ -96,7 +105,7 @@ class Trace:
             "outputs": list(several),
         }
         tensors = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
-        with storage.atomic_folder(Path(path), lambda p: (p / MANIFEST).is_file()) as folder:
+        with storage.atomic_folder(Path(path), is_trace) as folder:
             (folder / TENSORS).write_bytes(tensors)
             storage.write_manifest(folder, MANIFEST, content)
         return Path(path)
@@ -129,6 +138,11 @@ class Trace:
             )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ProgramError(f"{folder} is malformed ({error}): run the Program again") from error
+
+
+def is_trace(folder: Path) -> bool:
+    """Whether a folder is a Trace (and may be replaced by a new one)."""
+    return (folder / MANIFEST).is_file()
 
 
 def _outputs(names: list[str], arrays: Mapping[str, Array]) -> Array | dict[str, Array]:

@@ -1,8 +1,6 @@
 """What the studies of several systems need: the same measurements, and the words of their tables."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -10,16 +8,6 @@ import numpy as np
 import astrodeploy as ad
 
 # ---- measurements ------------------------------------------------------------------------------------
-
-
-def same_bytes(*programs: ad.Program) -> bool:
-    """Whether Programs are saved as the same files, byte for byte."""
-    saved = []
-    with TemporaryDirectory() as name:
-        for number, program in enumerate(programs):
-            folder = program.save(Path(name) / f"{number}.astro")
-            saved.append({each.name: each.read_bytes() for each in folder.iterdir()})
-    return all(each == saved[0] for each in saved)
 
 
 def compared(program: ad.Program, x: np.ndarray) -> dict[str, Any]:

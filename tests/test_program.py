@@ -193,8 +193,8 @@ def place(content, ranges):
     ("change", "message"),
     [
         (
-            lambda c: c.update(version=5),
-            "is a astrodeploy program of version 5; this astrodeploy reads up to 4: update",
+            lambda c: c.update(version=6),
+            "is a astrodeploy program of version 6; this astrodeploy reads up to 5: update",
         ),
         (
             lambda c: c.update(version=1),

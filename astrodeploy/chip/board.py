@@ -9,6 +9,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from astrodeploy.brief import plural, short
 from astrodeploy.chip.costs import Barrier, CostModel, Crossing, Power, Step
 from astrodeploy.chip.description import NAME, Chip, Entry, entries
 from astrodeploy.chip.numbers import Data, Number
@@ -47,6 +48,11 @@ class Board(Data):
     crossing: Crossing | None = None
     step: Step | None = None
     power: Power | None = None
+
+    def __repr__(self) -> str:
+        return f"<Board {short(self.name)}: {self.chips} x {short(self.chip.name)}, {plural(self.cores, 'core')}>"
+
+    __str__ = __repr__
 
     @model_validator(mode="after")
     def _chips_are_connected_and_large_enough(self) -> Self:

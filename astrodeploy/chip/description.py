@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from astrodeploy.arithmetic import ALIGNMENT
+from astrodeploy.brief import listed, plural, short
 from astrodeploy.chip.costs import Barrier, CostModel, Power, Reset
 from astrodeploy.chip.limits import Execution, Limits, Synapses, Widths
 from astrodeploy.chip.numbers import Cost, Data, Instructions, Number
@@ -37,6 +38,12 @@ class Chip(Data):
     costs: dict[str, CostModel]
     power: Power
     reset: Reset | None = None
+
+    def __repr__(self) -> str:
+        cores = plural(self.limits.cores.value, "core")
+        return f"<Chip {short(self.name)}: {cores}, cost models {listed(self.costs)}>"
+
+    __str__ = __repr__
 
     @model_validator(mode="after")
     def _an_index_reaches_every_neuron(self) -> Self:

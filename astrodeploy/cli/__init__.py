@@ -9,7 +9,7 @@ INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
 def main() -> None:
     """Run the command line; an error is one message on stderr and a non-zero exit code."""
-    from astrodeploy.cli import fine_tune, models, targets  # noqa: F401  # which add their commands
+    from astrodeploy.cli import export, fine_tune, models, report, targets  # noqa: F401  # which add their commands
     from astrodeploy.cli.commands import app
     from astrodeploy.cli.screen import complain
 

@@ -36,6 +36,14 @@ Threshold = Annotated[
     str | None,
     typer.Option("--threshold", metavar=">|>=", help="When neurons of a NIR file spike; > unless given."),
 ]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape",
+        metavar="1,8,8",
+        help="Of one sample in one step, such as channels, height, width; where the source does not say it.",
+    ),
+]
 IfR = Annotated[
     str | None,
     typer.Option(
@@ -45,6 +53,14 @@ IfR = Annotated[
 Carry = Annotated[
     list[str] | None,
     typer.Option("--carry", metavar="astrocytes", help="Run the samples as one stream, keeping this state."),
+]
+Rate = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rate",
+        metavar="RATE|LAYER=RATE",
+        help="Assumed messages per neuron and step, 0..1, of all layers or of one. Repeat it.",
+    ),
 ]
 Samples = Annotated[int | None, typer.Option("--samples", min=1, help="Use only the first so many samples.")]
 Input = Annotated[
@@ -75,6 +91,7 @@ def compile_(
         ),
     ] = None,
     dt: Dt = None,
+    input_shape: InputShape = None,
     reset: Reset = None,
     threshold: Threshold = None,
     if_r: IfR = None,
@@ -96,15 +113,22 @@ def compile_(
     as_json: Json = False,
 ) -> None:
     """Compile a trained network into a Program."""
+    from astrodeploy import storage
     from astrodeploy.cli.tables import program_facts, show_program
-    from astrodeploy.pipeline import compile
+    from astrodeploy.pipeline import compile, require_source
+    from astrodeploy.program import is_program
 
+    require_source(source)
+    path = output or Path(_stem(source) + ".astro")
+    storage.check_folder(path, is_program)
+    there = _fingerprint_at(path)
     with screen.err.status(f"compiling {source} for {target}"):
         program = compile(
             source,
             target,
-            calibrate=None if calibrate is None else _stimulus(calibrate, None)[0],
+            calibrate=calibrate,
             dt=dt,
+            input_shape=shape_of(input_shape),
             reset=reset,
             threshold=threshold,
             if_r=if_r,
@@ -114,12 +138,14 @@ def compile_(
             pack=pack,
             model=model,
         )
-        path = program.save(output or Path(_stem(source) + ".astro"))
+        program.save(path)
+    replaced = None if there == program.fingerprint else there
     if as_json:
-        screen.print_json(program_facts(program) | {"path": str(path)})
+        screen.print_json(program_facts(program) | {"path": str(path), "replaced": replaced})
     else:
         show_program(program)
-        screen.say(f"wrote {path}")
+        told = f"; it replaced another Program, {replaced[:16]}" if replaced else ""
+        screen.say(f"wrote {path}{told}")
 
 
 @app.command()
@@ -141,10 +167,14 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a Program on one or more engines, side by side."""
+    from astrodeploy import storage
     from astrodeploy.cli.tables import run_facts, show_runs
     from astrodeploy.frontends.stimulus import count, part
+    from astrodeploy.trace import is_trace
 
-    program, (x, y) = _load(program_path), _stimulus(input_, samples)
+    if output is not None:
+        storage.check_folder(output, is_trace)
+    program, (x, y) = load_program(program_path), _stimulus(input_, samples)
     wanted = [_wanted(each) for each in engine or ["fast"]]
     if output is not None and len(wanted) > 1:
         raise InputError("one Trace can be written: give --output with a single --engine")
@@ -182,10 +212,10 @@ def verify(
     from astrodeploy.compare import verify
     from astrodeploy.frontends.stimulus import count
 
-    program, (x, y) = _load(program_path), _stimulus(input_, samples)
+    program, (x, y) = load_program(program_path), _stimulus(input_, samples)
     kept = tuple(carry or ())
     with screen.err.status(f"running {count(x)} samples on {engines}"):
-        verification = verify(program, x, _names(engines), carry=kept, steps=steps, labels=y)
+        verification = verify(program, x, names_of(engines), carry=kept, steps=steps, labels=y)
     if as_json:
         screen.print_json(verification.to_dict())
     else:
@@ -198,14 +228,7 @@ def verify(
 def estimate(
     program_path: ProgramPath,
     input_: Annotated[Path | None, typer.Option("--input", help="An .npz file with x; else --rate.")] = None,
-    rate: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rate",
-            metavar="RATE|LAYER=RATE",
-            help="Assumed messages per neuron and step, 0..1, of all layers or of one. Repeat it.",
-        ),
-    ] = None,
+    rate: Rate = None,
     carry: Carry = None,
     samples: Samples = None,
     steps: Steps = None,
@@ -233,7 +256,7 @@ def estimate(
     from astrodeploy.costs import what_if as compare
     from astrodeploy.costs.rates import stated
 
-    vary, program = varied(what_if or ()), _load(program_path)
+    vary, program = varied(what_if or ()), load_program(program_path)
     if (input_ is None) == (not rate):
         raise InputError(
             "estimate counts events in a run (--input x.npz) or assumes a rate (--rate 0.1): give one"
@@ -255,44 +278,10 @@ def estimate(
 
 
 @app.command()
-def report(
-    program_path: ProgramPath,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
-        "report.html"
-    ),
-    input_: Annotated[Path | None, typer.Option("--input", help="An .npz file: x, and y optional.")] = None,
-    carry: Carry = None,
-    samples: Samples = None,
-    engines: Annotated[
-        str | None,
-        typer.Option("--engines", help="Verify the first 10 samples on these, separated by commas."),
-    ] = None,
-) -> None:
-    """Write everything about a Program into one self-contained HTML file."""
-    from astrodeploy.compare import verify
-    from astrodeploy.frontends.stimulus import part
-    from astrodeploy.reporting import report
-
-    program = _load(program_path)
-    x, y = (None, None) if input_ is None else _stimulus(input_, samples)
-    if engines is not None and x is None:
-        raise InputError("--engines verifies a run: give it samples with --input x.npz")
-    kept = tuple(carry or ())
-    verification = None
-    if engines is not None and x is not None:
-        with screen.err.status(f"verifying on {engines}"):
-            labels = None if y is None else y[:VERIFIED]
-            checked = part(x, slice(VERIFIED))
-            verification = verify(program, checked, _names(engines), carry=kept, labels=labels)
-    with screen.err.status("writing the report"):
-        path = report(program, x, labels=y, path=output, carry=kept, verification=verification)
-    screen.say(f"wrote {path}")
-
-
-@app.command()
 def inspect(
     source: Annotated[str, typer.Argument(help="A Program folder, a .pt or .nir file, or module:function.")],
     dt: Dt = None,
+    input_shape: InputShape = None,
     reset: Reset = None,
     threshold: Threshold = None,
     if_r: IfR = None,
@@ -304,31 +293,14 @@ def inspect(
     from astrodeploy.program import is_program
 
     if is_program(Path(source)):
-        program = _load(Path(source))
+        program = load_program(Path(source))
         if as_json:
             screen.print_json(tables.program_facts(program))
         else:
             tables.show_inspection(program)
     else:
         rules = {"dt": dt, "reset": reset, "threshold": threshold, "if_r": if_r}
-        inspect_source(source, as_json, rules)
-
-
-@app.command()
-def export(
-    source: Annotated[str, typer.Argument(help="A .pt file, or package.module:function.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .nir file to write.")],
-    dt: Dt = None,
-    reset: Reset = None,
-    threshold: Threshold = None,
-    if_r: IfR = None,
-) -> None:
-    """Write a network as a .nir file, checked before it is written."""
-    from astrodeploy.pipeline import export
-
-    with screen.err.status(f"exporting {source}"):
-        path = export(source, output, dt=dt, reset=reset, threshold=threshold, if_r=if_r)
-    screen.say(f"wrote {path}")
+        inspect_source(source, as_json, rules | {"input_shape": shape_of(input_shape)})
 
 
 @app.command()
@@ -351,16 +323,41 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+def _fingerprint_at(path: Path) -> str | None:
+    """That of the Program that lies there, or "unreadable"; None where there is none."""
+    from astrodeploy.errors import ProgramError
+    from astrodeploy.program import is_program
+
+    if not is_program(path):
+        return None
+    try:
+        return load_program(path).fingerprint
+    except ProgramError:
+        return "unreadable"
+
+
 def _stem(source: str) -> str:
     path = Path(source)
     return path.stem if path.suffix in (".pt", ".nir", ".net", ".onnx") else path.name.replace(":", ".")
 
 
-def _names(engines: str) -> tuple[str, ...]:
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """A shape as it is written on the command line, 1,8,8 or 1x8x8. Raises InputError."""
+    if text is None:
+        return None
+    numbers = text.replace("x", ",").split(",")
+    if not all(number.strip().isdecimal() and int(number) for number in numbers):
+        raise InputError(f"--input-shape takes positive whole numbers, such as 1,8,8 or 1x8x8, not {text!r}")
+    return tuple(int(number) for number in numbers)
+
+
+def names_of(engines: str) -> tuple[str, ...]:
+    """Names that are separated by commas."""
     return tuple(name.strip() for name in engines.split(",") if name.strip())
 
 
-def _load(path: Path) -> "Program":
+def load_program(path: Path) -> "Program":
+    """The Program in a folder. Raises ProgramError."""
     from astrodeploy.program import Program
 
     return Program.load(path)

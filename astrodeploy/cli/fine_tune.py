@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from astrodeploy.cli import screen
-from astrodeploy.cli.commands import Dt, Json, app
+from astrodeploy.cli.commands import Dt, IfR, InputShape, Json, Reset, Threshold, app, shape_of
 from astrodeploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,17 +40,23 @@ def fine_tune(
         Path | None, typer.Option("--calibrate", help="An .npz file to choose scales from, as in compile.")
     ] = None,
     dt: Dt = None,
+    input_shape: InputShape = None,
+    reset: Reset = None,
+    threshold: Threshold = None,
+    if_r: IfR = None,
     freeze_astrocytes: Annotated[
         bool, typer.Option("--freeze-astrocytes", help="Fold their resting gains into the weights first.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network's weights and biases through the chip's own rounding."""
+    from astrodeploy import storage
     from astrodeploy.finetune.training import Settings, tune
     from astrodeploy.frontends.stimulus import read_stimulus
     from astrodeploy.frontends.torch.checkpoint import write_checkpoint
-    from astrodeploy.pipeline import load
 
+    path = output or Path(Path(source).name.replace(":", ".")).with_suffix(".tuned.pt")
+    storage.check_file(path)
     x, y = read_stimulus(data)
     if y is None:
         raise InputError(f"{data} holds no y: fine-tuning needs the class of every sample")
@@ -61,20 +67,23 @@ def fine_tune(
         learning_rate=learning_rate,
         held_back=held_back,
         seed=seed,
-        calibrate=None if calibrate is None else read_stimulus(calibrate)[0],
+        calibrate=calibrate,
         freeze_astrocytes=freeze_astrocytes,
+        dt=dt,
+        input_shape=shape_of(input_shape),
+        reset=reset,
+        threshold=threshold,
+        if_r=if_r,
     )
-    graph = load(source, dt)
     with screen.progress("fine-tuning") as bar:
         words = "held back, on the chip"
         tuning = tune(
-            graph,
+            source,
             x,
             y,
             settings,
             lambda p: bar(p.done, p.total, f"{screen.percent(p.last.accuracy)} {words}"),
         )
-    path = output or Path(Path(source).name.replace(":", ".")).with_suffix(".tuned.pt")
     write_checkpoint(tuning.graph, path)
     if as_json:
         screen.print_json(_facts(tuning) | {"path": str(path)})

@@ -1,5 +1,6 @@
 """The commands models and train: the reference systems that travel with the package."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,9 +48,20 @@ def train(
     folder = Path("build") / name if output is None else output
     if folder.exists() and not folder.is_dir():
         raise InputError(f"-o {folder} is a file: name a folder, which is made where there is none")
+    _check_place(folder)
     command = [sys.executable, str(script), "-o", str(folder), "--seed", str(seed), *context.args]
     if code := subprocess.run(command, check=False).returncode:
         raise typer.Exit(code if code in (1, 2, 130) else 1)
+
+
+def _check_place(folder: Path) -> None:
+    """Raise InputError where a folder can't be made, or nothing written to it: before minutes of training."""
+    whole = folder.absolute()
+    there = next(each for each in (whole, *whole.parents) if each.exists())
+    if not there.is_dir():
+        raise InputError(f"-o {folder} can't be made: {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"-o {folder} can't be written: there is no permission to write to {there}")
 
 
 def _folders() -> list[Path]:

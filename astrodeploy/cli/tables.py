@@ -42,6 +42,9 @@ def program_facts(program: Program) -> dict[str, Any]:
     return graph_facts(program.network) | {
         "reference": graph_facts(program.reference),
         "target": program.target,
+        "board": {"chips": program.board.chips, "cores": program.board.cores},
+        "recipe": None if program.recipe is None else program.recipe.to_plain(),
+        "nir_refusal": program.nir_refusal,
         "fingerprint": program.fingerprint,
         "reset_every": program.reset_every,
         "cores": [asdict(core) for core in program.cores],
@@ -157,6 +160,12 @@ def show_program(program: Program) -> None:
     table("what the passes did", ("pass", "object", "what"), rows)
     show_layers(program)
     show_cores(program)
+    _show_nir_refusal(program)
+
+
+def _show_nir_refusal(program: Program) -> None:
+    if program.nir_refusal:
+        say(f"no graph.nir for other tools: {program.nir_refusal}")
 
 
 def _of_the_chip(program: Program, note: Note) -> bool:
@@ -191,7 +200,7 @@ def show_cores(program: Program) -> None:
     ]
     columns = ("core", "holds", *[">" + name.replace("_", " ") for name in loads])
     count = f"{len(program.cores)} core{'s' if len(program.cores) > 1 else ''}"
-    table(f"{count} of {program.target}", columns, rows)
+    table(f"{count} of {program.target}, which has {program.board.cores}", columns, rows)
 
 
 def show_inspection(program: Program) -> None:
@@ -218,6 +227,19 @@ def show_inspection(program: Program) -> None:
     columns = ("layer", ">depth", "delays in", "delays out", ">window starts", ">period")
     table("tick table (steps)", columns, rows)
     show_cores(program)
+    show_recipe(program)
+    _show_nir_refusal(program)
+
+
+def show_recipe(program: Program) -> None:
+    """How the Program was compiled: every option, what each input is called, and its hash."""
+    if program.recipe is None:
+        say("how it was compiled is not known: an earlier version wrote it, or it was put together in Python")
+        return
+    inputs = {k: v for k, v in program.recipe.to_plain().items() if isinstance(v, dict)}
+    rows = [(k, v["name"], f"SHA-256 {v['sha256']}") for k, v in inputs.items()]
+    rows += [(k, v, "") for k, v in ({"target": program.recipe.target} | program.recipe.chosen()).items()]
+    table("recipe: other options of compile are their defaults", ("option", "value", "what it held"), rows)
 
 
 def show_settings(graph: Graph) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from astrodeploy.brief import listed, short
 from astrodeploy.errors import ProgramError
 
 Operation = tuple[Any, ...]
@@ -92,6 +93,10 @@ class Kind:
     step: OperationList
     window: OperationList | None = None
     doc: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        operations = ", ".join(f"{len(each.operations)} operations" for each in self.lists)
+        return f"<Kind {short(self.name)}: states {listed(self.states)}; {operations}>"
 
     @property
     def lists(self) -> tuple[OperationList, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from astrodeploy.brief import plural, short
 from astrodeploy.costs.prices import Constant
 from astrodeploy.costs.spans import Span, total
 
@@ -69,6 +70,16 @@ class Estimate:
     basis: str
     basis_text: str
     constants: tuple[Constant, ...]
+
+    def __repr__(self) -> str:
+        energy, latency = self.energy_joules, self.latency_seconds
+        return (
+            f"<Estimate for {short(self.target)} by {short(self.model)}, an inference of "
+            f"{plural(self.steps, 'step')} on {plural(self.cores, 'core')}\n "
+            f"energy {energy.typical:.3g} J ({energy.low:.3g} to {energy.high:.3g}), "
+            f"latency {latency.typical:.3g} s ({latency.low:.3g} to {latency.high:.3g})\n "
+            f"{short(self.basis_text, 160)}>"
+        )
 
     @property
     def inferences_per_second(self) -> Span:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from astrodeploy.brief import listed, plural, short
 from astrodeploy.chip import Board, load_target
 from astrodeploy.costs.answer import Estimate
 from astrodeploy.costs.estimating import estimate
@@ -28,6 +29,12 @@ class Case:
     value: Value
     estimate: Estimate | None
     reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.setting}={self.value}"
+
+    def __repr__(self) -> str:
+        return f"<Case {short(str(self))}: {short(self.reason, 160) if self.estimate is None else self.estimate!r}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON: without the numbers that all cases share."""
@@ -56,6 +63,9 @@ class WhatIf:
 
     base: Estimate
     cases: tuple[Case, ...]
+
+    def __repr__(self) -> str:
+        return f"<WhatIf: {plural(len(self.cases), 'case')}: {listed(map(str, self.cases))}\n {self.base!r}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON: the estimate's, and the cases under "what_if"."""

@@ -121,7 +121,7 @@ def _given(node: Input, x: Array, steps: int | None) -> Array:
         if not np.all((x == 0) | (x == 1)):
             raise StimulusError(
                 "the stimulus must hold spikes, 0 or 1: this Program has no encoder, and was not compiled for "
-                "graded input (compile it with --calibrate and such a stimulus)"
+                "graded input (compile it with such a stimulus as --calibrate, calibrate=)"
             )
         return np.ascontiguousarray(x, np.uint8)
     if not np.all(np.isfinite(x)):
@@ -130,7 +130,8 @@ def _given(node: Input, x: Array, steps: int | None) -> Array:
     if sent.min() < node.low or sent.max() > node.high:
         raise StimulusError(
             f"the stimulus reaches {x.min():g}..{x.max():g}, this Program was compiled for "
-            f"{node.low / node.unit:g}..{node.high / node.unit:g}: scale it, or compile with a wider --calibrate"
+            f"{node.low / node.unit:g}..{node.high / node.unit:g}: scale it, or compile with a "
+            "wider --calibrate (calibrate=)"
         )
     return np.ascontiguousarray(sent, np.int32)
 

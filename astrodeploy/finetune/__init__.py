@@ -28,8 +28,8 @@ def fine_tune(
 
     x         samples as `engines.run` takes them; by input where there are several
     y         (samples,) the class of each: which neuron of the read-out is to be largest
-    settings  epochs, learning_rate, batch, held_back, seed, calibrate, freeze_astrocytes: see
-              `finetune.training.Settings`
+    settings  epochs, learning_rate, batch, held_back, seed, calibrate, freeze_astrocytes, and what
+              the source does not say of itself: see `finetune.training.Settings`
 
     The epoch that is best on the samples held back is kept, the network as it came among them. Compile
     the result with the same target and calibration. Raises InputError and its kinds, DoesNotFit.

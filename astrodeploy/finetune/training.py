@@ -45,6 +45,8 @@ class Settings:
     seed               of the split and of the order of samples
     calibrate          samples that scales are chosen from, as in `compile`
     freeze_astrocytes  fold the gains at rest into the weights first, as in `compile`
+    dt, input_shape, reset, threshold, if_r
+                       what the source does not say, as in `load`
     """
 
     target: str | PathLike[str] = "loihi2"
@@ -55,6 +57,11 @@ class Settings:
     seed: int = 0
     calibrate: Any = None
     freeze_astrocytes: bool = False
+    dt: float | None = None
+    input_shape: tuple[int, ...] | None = None
+    reset: str | None = None
+    threshold: str | None = None
+    if_r: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -112,6 +119,11 @@ def tune(
         source,
         settings.target,
         calibrate=settings.calibrate,
+        dt=settings.dt,
+        input_shape=settings.input_shape,
+        reset=settings.reset,
+        threshold=settings.threshold,
+        if_r=settings.if_r,
         freeze_astrocytes=settings.freeze_astrocytes,
     )
     notes = _examined(program)

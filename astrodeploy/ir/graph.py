@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from astrodeploy.brief import listed, plural, shape_text, short
 from astrodeploy.errors import InputError
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.host import HostStage
@@ -22,6 +23,11 @@ class Population:
     shape: tuple[int, ...]
     node: Node
     depth: int = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Population {short(self.name)}: {shape_text(self.shape)} of {self.node!r}, depth {self.depth}>"
+        )
 
     @property
     def size(self) -> int:
@@ -58,6 +64,9 @@ class Connection:
     lag: int = 0
     delay: int = 0
 
+    def __repr__(self) -> str:
+        return f"<Connection {short(self.name)}: {self.wiring!r}, lag {self.lag}, delay {self.delay}>"
+
     @property
     def name(self) -> str:
         """Readable name, unique in a Graph."""
@@ -86,6 +95,15 @@ class Graph:
     readout: str = "count"
     before: HostStage | None = None
     after: HostStage | None = None
+
+    def __repr__(self) -> str:
+        layers = listed(f"{p.name} {shape_text(p.shape)}" for p in self.populations)
+        host = "".join(f", ordinary layers {where} it" for where, _ in self.stages())
+        return (
+            f"<Graph in {'integers' if self.is_integer else 'floats'}: {plural(len(self.populations), 'population')}, "
+            f"{plural(len(self.connections), 'connection')}, dt {self.dt:g} s, {self.readout} of "
+            f"{listed(self.outputs)}{host}\n layers: {layers}>"
+        )
 
     def __getitem__(self, name: str) -> Population:
         for population in self.populations:

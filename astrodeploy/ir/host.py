@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from astrodeploy.brief import short
+
 
 @dataclass(frozen=True, eq=False)
 class HostStage:
@@ -17,6 +19,9 @@ class HostStage:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     operators: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<HostStage {short(self.text, 160)}, {len(self.onnx)} bytes>"
 
     @property
     def text(self) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
+from astrodeploy.brief import short
 from astrodeploy.compartments.kind import Kind
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray, frozen
 
@@ -44,13 +45,19 @@ class Node:
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
         return {k: v for k, v in values.items() if not isinstance(v, np.ndarray)}
 
+    def __repr__(self) -> str:
+        settings = ", ".join(
+            f"{k}={v}" for k, v in self.scalars().items() if isinstance(v, int | float | str)
+        )
+        return f"<{type(self).__name__}{f' {short(settings, 160)}' if settings else ''}>"
+
     def _freeze(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
             if each.type is FloatArray:
                 object.__setattr__(self, each.name, frozen(getattr(self, each.name), np.float64))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Input(Node):
     """What comes from outside: x[:, t] is what the population sends in step t.
 
@@ -62,12 +69,12 @@ class Input(Node):
     unit: float = 1.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Constant(Node):
     """Sends 1 in every step: what a bias in a synaptic current becomes."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RateEncoder(Node):
     """Values in 0..1 become spikes: z[t] = 1 where value > h(seed, t, i) / 65536.
 
@@ -79,7 +86,7 @@ class RateEncoder(Node):
     seed: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Membrane(Node):
     """Base of the neurons: tau v' = v_leak - v + r I, stepped from v_leak on:
 
@@ -131,12 +138,12 @@ def _share(k: FloatArray, integrator: str) -> FloatArray:
     return np.asarray(k if integrator == "euler" else -np.expm1(-k))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LIF(Membrane):
     """A membrane whose input is I = g (weighted messages + bias); g is an astrocyte's gain, 1 without one."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CubaLIF(Membrane):
     """A membrane whose input is a synaptic current, which is updated first:
 
@@ -155,7 +162,7 @@ class CubaLIF(Membrane):
         return _share(dt / self.tau_syn, self.integrator)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SigmaDelta(Node):
     """A value that is sent only where it changes; `bias` is a part of the value.
 
@@ -177,7 +184,7 @@ def _nothing() -> FloatArray:
     return np.zeros(())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Astrocyte(Node):
     """A drive, a leaky state on a slow clock, an output: what astrocytes are, whatever they do to their targets.
 
@@ -259,7 +266,7 @@ def gain_astrocyte(
     )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Compartments(Node):
     """Integer neurons of one compartment kind.
 
@@ -273,6 +280,9 @@ class Compartments(Node):
     initial: Mapping[str, IntArray]
     period: int = 0
     units: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Compartments of {short(self.kind.name)}, period {self.period}>"
 
     def __post_init__(self) -> None:
         for name in ("parameters", "initial"):

@@ -16,6 +16,7 @@ from astrodeploy.ir.wiring import from_parts
 from astrodeploy.storage import json_text
 
 Plain = dict[str, Any]
+_TYPES: dict[str, type] = {"int": int, "float": float, "str": str}
 
 
 def to_plain(graph: Graph) -> tuple[Plain, dict[str, Array]]:
@@ -46,9 +47,16 @@ def _population(population: Population, prefix: str, tensors: dict[str, Array]) 
     if isinstance(node, Compartments):
         tensors |= {f"{prefix}.parameter.{k}": v for k, v in node.parameters.items()}
         tensors |= {f"{prefix}.initial.{k}": v for k, v in node.initial.items()}
-        return plain | {"kind": node.kind.name, "period": node.period, "units": dict(node.units)}
+        units = {k: float(v) for k, v in node.units.items()}
+        return plain | {"kind": node.kind.name, "period": int(node.period), "units": units}
     tensors |= {f"{prefix}.{k}": v for k, v in node.arrays().items()}
-    return plain | {"node": type(node).__name__, "settings": node.scalars()}
+    return plain | {"node": type(node).__name__, "settings": _settings(node)}
+
+
+def _settings(node: Node) -> Plain:
+    """A node's settings in the types that it declares: 1 and 1.0 are the same time constant, and one text."""
+    declared = {each.name: _TYPES.get(_type_name(each.type)) for each in fields(node)}  # type: ignore[arg-type]
+    return {name: (declared[name] or type(value))(value) for name, value in node.scalars().items()}
 
 
 def _stage(stage: HostStage | None, prefix: str, tensors: dict[str, Array]) -> Plain | None:
@@ -115,9 +123,7 @@ def _read_float_node(plain: Mapping[str, Any], prefix: str, tensors: Mapping[str
     arguments: dict[str, Any] = {}
     for each in fields(cls):  # type: ignore[arg-type]
         if each.name in plain["settings"]:
-            arguments[each.name] = {"int": int, "float": float, "str": str}[str(_type_name(each.type))](
-                plain["settings"][each.name]
-            )
+            arguments[each.name] = _TYPES[_type_name(each.type)](plain["settings"][each.name])
         else:
             arguments[each.name] = tensors[f"{prefix}.{each.name}"]
     return cls(**arguments)

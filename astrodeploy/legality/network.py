@@ -43,7 +43,10 @@ def _instead(draft: Draft, population: Population) -> str:
     ends = {c.source for c in draft.graph.connections if c.port == "modulation"}
     ends |= {c.target for c in draft.graph.connections if c.port == "modulation"}
     if population.name in ends and not draft.chip.missing_operations(KINDS["lif"]):
-        return "choose a chip with programmable neurons, or --freeze-astrocytes, which fixes every gain"
+        return (
+            "choose a chip with programmable neurons, or --freeze-astrocytes (freeze_astrocytes=True), which "
+            "fixes every gain"
+        )
     return "choose a chip with programmable neurons"
 
 

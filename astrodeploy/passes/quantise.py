@@ -86,7 +86,7 @@ def _unit_ahead(draft: Draft, population: Population) -> float:
     if draft.calibration is None:
         raise UnsupportedError(
             f"{population.name} sends its membrane around a loop, so that what its messages mean depends on "
-            "itself: compile it with calibration data (--calibrate), which say how large it becomes"
+            "itself: compile it with calibration data (--calibrate, calibrate=), which say how large it becomes"
         )
     seen = draft.calibration.seen[population.name].message
     return (MESSAGE_MARGIN * seen or 1.0) / sent_by(population).high

@@ -60,7 +60,7 @@ def extent_of(graph: Graph, population: Population, calibration: Calibration | N
     if calibration is None:
         raise UnsupportedError(
             f"{name} computes with values of which only data tell how large they become: compile the "
-            "network with calibration data (--calibrate)"
+            "network with calibration data (--calibrate, calibrate=)"
         )
     needed = node.period + (node.period > 1 and _has_factor(graph, population))
     if calibration.steps < needed:

@@ -83,7 +83,8 @@ def least_depths(graph: Graph) -> dict[str, int]:
     if loop:
         raise UnsupportedError(
             f"the loop {loop_text(loop)} takes fewer steps in the model than it has edges: on the chip every edge "
-            "takes one; give it that delay in the model too, or allow the longer one with --allow-delay"
+            "takes one; give it that delay in the model too, or allow the longer one with --allow-delay "
+            "(allow_delay=True)"
         )
     return depths
 

@@ -17,6 +17,7 @@ from astrodeploy.trace import Trace
 
 DEFAULT_RATE = 0.1  # messages per neuron and step, where nothing was run
 CHECKED_SAMPLES = 4
+NAMED_SAMPLES = 10  # where engines are named: the oracle is slow
 MOST_CHECKED_SAMPLES = 16
 CHECKED_NEURON_STEPS = 200_000  # what the oracle does in some seconds
 
@@ -25,7 +26,10 @@ Rates = float | Mapping[str, float]
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """What was asked for: the arguments of `report`."""
+    """What was asked for: the arguments of `report`.
+
+    file, file_sha256  what the file of x is called, and the hash of all that it holds (`recipe.content_hash`)
+    """
 
     program: Program
     x: Any = None
@@ -36,6 +40,9 @@ class Order:
     verification: Verification | None = None
     traces: tuple[Trace, ...] = ()
     samples: int | None = None
+    engines: tuple[str, ...] = ()
+    file: str = "samples.npz"
+    file_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +127,10 @@ def _check(order: Order) -> None:
         raise InputError("carry= says how x is run: give x, or leave carry= out")
     if order.samples is not None and order.samples < 0:
         raise InputError(f"samples= is how many samples to verify, 0 for none, not {order.samples}")
+    if order.engines and (order.x is None or order.verification is not None or order.samples == 0):
+        raise InputError(
+            "engines= names what x is verified on: give x, and neither verification= nor samples=0"
+        )
     for trace in order.traces:
         if trace.program != order.program.fingerprint:
             raise InputError(f"the Trace of {trace.engine} is of another Program: run this one")
@@ -178,7 +189,7 @@ def _verification(
             else "the network is too large to be run on the oracle in passing: run verify, and hand in what it found"
         )
         return None, 0
-    engines = ("oracle", "fast")
+    engines = order.engines or ("oracle", "fast")
     labels = order.labels
     if labels is not None and len(labels) != main.samples:
         labels = None  # those that do not fit are told of later
@@ -200,8 +211,8 @@ def _verification(
 def _samples_to_check(order: Order, main: Trace) -> int:
     """As many as were asked for, else a few: enough for two windows of the slowest clock in a stream."""
     available = main.samples
-    if order.samples is not None:
-        return min(order.samples, available)
+    if order.samples is not None or order.engines:
+        return min(NAMED_SAMPLES if order.samples is None else order.samples, available)
     network = order.program.network
     neurons = sum(p.size for p in network.populations if not p.is_input)
     slowest = max((p.node.period for p in network.populations if isinstance(p.node, Compartments)), default=0)

@@ -1,8 +1,6 @@
 """`report`: gather, draw, render, write."""
 
-import shlex
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
@@ -13,13 +11,17 @@ import numpy as np
 from astrodeploy import storage
 from astrodeploy.compare import Verification
 from astrodeploy.errors import InputError
-from astrodeploy.frontends.stimulus import count
+from astrodeploy.frontends.stimulus import part, read_stimulus
 from astrodeploy.ir import Compartments, Graph
+from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Program
+from astrodeploy.reading import in_file_order
+from astrodeploy.recipe import content_hash
 from astrodeploy.reporting import quantisation, tables
 from astrodeploy.reporting.drawing import draw
 from astrodeploy.reporting.evidence import Evidence, Order, Rates, gather
 from astrodeploy.reporting.figures import gain_lines, gains, raster, raster_window
+from astrodeploy.reporting.recipe import again, described
 from astrodeploy.reporting.scales import decades, linear
 from astrodeploy.reporting.text import FILTERS
 from astrodeploy.trace import Trace
@@ -43,38 +45,67 @@ def report(
     verification: Verification | None = None,
     traces: Sequence[Trace] = (),
     samples: int | None = None,
+    first: int | None = None,
+    engines: Sequence[str] = (),
 ) -> Path:
     """Write one self-contained HTML file about a Program, and return its path.
 
-    x             a batch as `Program.run` takes it: it is run on the fast engine and on the float
-                  reference, figures and costs come from that run
-    labels        (batch,) integers: the accuracy of every run is shown
+    x             a batch as `Program.run` takes it, or the path of an .npz file that holds one: it is run on
+                  the fast engine and on the float reference, figures and costs come from that run
+    first         only so many of its samples, the first ones
+    labels        (batch,) integers: the accuracy of every run is shown; of a file, its y
     carry, steps  how x is run, as in `Program.run`; without x, `steps` are those of an inference
     rates         without a run: messages per neuron and step that the costs assume, 0.1 unless given
     verification  what `verify` found; without it the oracle and fast run the first few samples
     traces        runs that are there already: they are shown, and not run again
     samples       of the verification that is made for the report; 0 leaves it out
+    engines       that it is made on, the first 10 samples unless `samples` says it: see `verify`
 
-    The same arguments give the same bytes. Raises InputError and its kinds: arguments that do not go
+    The same arguments give the same bytes; the page says how to make it again.
+    Raises InputError and its kinds: arguments that do not go
     together, a Trace of another Program, a stimulus or labels that do not fit, a path that can't be
     written.
     """
+    path = Path(path)
+    storage.check_file(path)
+    x, known, file = _read(x, labels)
     order = Order(
-        program=program,
-        x=x if x is None or isinstance(x, Mapping) else np.asarray(x),
-        labels=None if labels is None else np.asarray(labels),
+        program=in_file_order(program),
+        x=x if first is None or x is None else part(x, slice(first)),
+        labels=known if first is None or known is None else known[:first],
         carry=tuple(carry),
-        rates=rates,
+        rates=_one_rate(program, rates),
         steps=steps,
         verification=verification,
         traces=tuple(traces),
         samples=samples,
+        engines=tuple(engines),
+        file=file,
+        file_sha256="" if x is None else content_hash(x),
     )
-    path = Path(path)
     text = render(gather(order), path.name)
     with storage.atomic_file(path) as fresh:
         fresh.write_bytes(text.encode("utf-8", "replace"))
     return path
+
+
+def _read(x: Any, labels: Any) -> tuple[Any, Array | None, str]:
+    """x and labels as arrays, and what their file is called. Raises InputError."""
+    if isinstance(x, str | PathLike):
+        if labels is not None:
+            raise InputError(f"the labels of {x} are its y: leave labels= out")
+        samples, known = read_stimulus(Path(x))
+        return samples, known, Path(x).name
+    arrays = x if x is None or isinstance(x, Mapping) else np.asarray(x)
+    return arrays, None if labels is None else np.asarray(labels), Order.file
+
+
+def _one_rate(program: Program, rates: Rates | None) -> Rates | None:
+    """Rates as they are shortest: one number where all layers that were compiled have it."""
+    if not isinstance(rates, Mapping):
+        return rates
+    asked = {p.name for p in program.reference.populations if not p.is_astrocyte}
+    return next(iter(rates.values())) if set(rates) == asked and len(set(rates.values())) == 1 else rates
 
 
 def render(evidence: Evidence, file_name: str) -> str:
@@ -125,10 +156,8 @@ def _content(evidence: Evidence, file_name: str) -> dict[str, Any]:
         "cost": cost,
         "parts_scale": decades([cost.energy_joules, *cost.parts.values()]),
         "layer_scale": linear([cost.parts["operations"], *cost.by_layer.values(), cost.astrocyte_joules]),
-        "stimulus": _stimulus(evidence.order.x),
-        "compiled": _compiled(program),
-        "call": _call(evidence.order, file_name),
-        "command": _command(evidence.order, file_name),
+        "stimulus": "" if evidence.order.x is None else described(evidence.order.x),
+        "again": again(evidence.order, file_name),
     }
 
 
@@ -199,55 +228,3 @@ def _gains(evidence: Evidence) -> Mapping[str, Any]:
         "apart": max((each.apart for each in found), default=0.0),
         "cut": [(each.name, shown) for each in found if (shown := each.values.shape[1]) < each.domains],
     }
-
-
-# ---- foot ----------------------------------------------------------------------------------------
-
-
-def _stimulus(x: Any) -> str:
-    """What x is, so that the same one can be recognised; of several inputs, each."""
-    if x is None:
-        return ""
-    if isinstance(x, Mapping):
-        return "; ".join(f"{name} {_stimulus(np.asarray(array))}" for name, array in x.items())
-    digest = sha256(np.ascontiguousarray(x).tobytes()).hexdigest()
-    return f"{x.dtype} {x.shape}, SHA-256 {digest[:16]}…"
-
-
-def _compiled(program: Program) -> tuple[str, str]:
-    """The Python and the command line arguments that the Program was compiled with, as far as it says."""
-    frozen = any(each.name == "freeze_astrocytes" for each in program.passes)
-    python = f'target="{program.target}"' + ", freeze_astrocytes=True" * frozen
-    line = f"--target {program.target}" + " --freeze-astrocytes" * frozen
-    if program.reset_every:
-        python += f", reset_every={program.reset_every}"
-        line += f" --reset-every {program.reset_every}"
-    return python, line
-
-
-def _call(order: Order, file_name: str) -> str:
-    """The Python call that makes the page."""
-    given = {
-        "x": order.x is not None,
-        "labels=y": order.labels is not None,
-        f"carry={order.carry!r}": bool(order.carry),
-        f"rates={order.rates!r}": order.rates is not None,
-        f"steps={order.steps}": order.steps is not None,
-        "verification=verification": order.verification is not None,
-        "traces=traces": bool(order.traces),
-        f"samples={order.samples}": order.samples is not None,
-    }
-    arguments = ["program", *(text for text, used in given.items() if used), f"path={file_name!r}"]
-    return f"ad.report({', '.join(arguments)})"
-
-
-def _command(order: Order, file_name: str) -> str | None:
-    """The command that makes the page; None where it takes what only Python can hand in."""
-    only_python = (order.rates, order.steps, order.verification, order.samples)
-    if order.traces or any(each is not None for each in only_python):
-        return None
-    command = "astrodeploy report net.astro"
-    if order.x is not None:
-        command += f" --input samples.npz --samples {count(order.x)}"
-        command += "".join(f" --carry {each}" for each in order.carry)
-    return f"{command} -o {shlex.quote(file_name)}"

@@ -89,7 +89,8 @@ def _about_equality(results: list[Result]) -> str:
     return (
         f"Against the oracle, on the first {said['verified']} characters of the test part: "
         f"{agreement([each['compared'] for each in chips])}. "
-        "From `model.pt` and from its NIR file the same Program (on the fewest cores), byte for byte: "
+        "From `model.pt` and from its NIR file the same Program (on the fewest cores), byte for byte but for its "
+        "recipe: "
         f"{same} of {len(results)} seeds; the NIR file says of its core: {', '.join(cores)}. Step by step and in "
         f"parallel, float32, trained network, {said['law']} windows: logits differ by at most {law:.1g}, where the "
         f"largest is {logit:.3g}. The float Graph's logits and the module's in float64 differ by at most {graph:.1g}."

@@ -11,7 +11,7 @@ from typing import Any
 import nir
 import numpy as np
 import torch
-from common import compared, levels, same_bytes
+from common import compared, levels
 from lengths import growth
 from model import COMPARED, DT, AMSNet, Recurrent, Settings, drawn, encoded, parameters_of
 from presentation import present
@@ -19,6 +19,7 @@ from text import counted, parts, windows
 from train import CROP, RATE, STEPS, TEST, bits, samples, scored, spread, train
 
 import astrodeploy as ad
+from astrodeploy.program import same_but_recipe
 
 Result = dict[str, Any]
 RATES = {
@@ -152,13 +153,13 @@ def _spikes(trace: ad.Trace, reference: ad.Trace) -> Result:
 
 
 def _files(checkpoint: Path, calibrate: np.ndarray) -> Result:
-    """Whether checkpoint and NIR compile to the same bytes, and what the NIR file says of itself."""
+    """Whether checkpoint and NIR compile to the same Program, and what the NIR file says of itself."""
     document = ad.export(checkpoint, checkpoint.with_suffix(".nir"))
     programs = (
         ad.compile(source, "loihi2", calibrate=calibrate, pack="fewest") for source in (checkpoint, document)
     )
     said = json.loads(nir.read(document).metadata["astrodeploy"])
-    return {"identical": same_bytes(*programs), "core": said["core"]}
+    return {"identical": same_but_recipe(*programs), "core": said["core"]}
 
 
 def _cost(program: ad.Program, trace: ad.Trace) -> Result:

@@ -5,23 +5,24 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from common import levels, same_bytes
+from common import levels
 from model import DT, Hybrid
 
 import astrodeploy as ad
+from astrodeploy.program import same_but_recipe
 
 CARRY = ("astrocytes",)
 FEW = 5  # digits that engines are held against each other on
 
 
 def compiled(model: Hybrid) -> tuple[ad.Program, ad.Program, bool]:
-    """The Program for loihi2, the same without astrocytes, and whether .pt and .nir give the same bytes."""
+    """The Program for loihi2, the same without astrocytes, and whether .pt and .nir give the same one."""
     with TemporaryDirectory() as name:
         folder, shape = Path(name), (model.expand.in_features,)
         ad.save(model, folder / "model.pt", dt=DT, input_shape=shape)
         ad.export(folder / "model.pt", folder / "model.nir")
         program = ad.compile(folder / "model.pt")
-        same = same_bytes(program, ad.compile(folder / "model.nir"))
+        same = same_but_recipe(program, ad.compile(folder / "model.nir"))
         frozen = ad.compile(folder / "model.pt", freeze_astrocytes=True)
     return program, frozen, same
 

@@ -206,7 +206,7 @@ def _chip(results: Results) -> str:
         "oracle = fast",
         "oracle = Lava",
         "float reference = Brian2",
-        "seeds in which .pt and .nir give the same Program, byte for byte",
+        "seeds in which .pt and .nir give the same Program, byte for byte but for its recipe",
         "% of digits with the same class on the chip and in torch",
     )
     rows = []

@@ -10,12 +10,13 @@ from typing import Any
 
 import nir
 import numpy as np
-from common import compared, levels, same_bytes
+from common import compared, levels
 from dynamics import FINE, delayed, errors, euler
 from model import STEP_SECONDS, Frozen, Memory, Setting, corrupted, setting_for, stimulus
 from train import made
 
 import astrodeploy as ad
+from astrodeploy.program import same_but_recipe
 
 ASTROCYTES = ("gains", "gated", "level", "share")
 Result = dict[str, Any]
@@ -89,7 +90,7 @@ def compiled(patterns: np.ndarray, setting: Setting, limits: np.ndarray) -> tupl
         said = json.loads(nir.read(exported).metadata["astrodeploy"])
     return program, {
         "compile": {"seconds": seconds, "peak_mebibytes": peak},
-        "nir": {"identical": same_bytes(program, again), "core": said["core"]},
+        "nir": {"identical": same_but_recipe(program, again), "core": said["core"]},
     }
 
 

@@ -250,7 +250,8 @@ def _engines(results: list[Result]) -> str:
         chips = _range(each["costs"]["gated"]["chips"] for each in found)
         told.append(
             f"- {_size(found[0])}: {found[0]['verified']} steps of a cue against the oracle, {engines}. From "
-            f'model.pt and through NIR ("{found[0]["nir"]["core"]}") the same Program, byte for byte, for {same} of '
+            f'model.pt and through NIR ("{found[0]["nir"]["core"]}") the same Program, byte for byte but for its '
+            f"recipe, for {same} of "
             f"{len(found)} seeds. Compiled in {seconds:.1f} s of one core's time; the process held at most "
             f"{peak:.0f} MiB until then. Chips: {chips}."
         )

@@ -12,7 +12,7 @@ import nir
 import numpy as np
 import torch
 from ablation import EPOCHS, RATES, VALIDATION, ablation
-from common import compared, levels, same_bytes, seeds
+from common import compared, levels, seeds
 from matplotlib.figure import Figure
 from model import DT, HIDDEN, TOKENS, WIDTH, Parallel, Settings, deployed, steps_of
 from tables import about_ablation, about_chip, about_costs, about_functions, about_programs, figure_of
@@ -25,6 +25,7 @@ from astrodeploy.compartments.graded import EXPONENT_BITS, SCALE, WIDE
 from astrodeploy.compartments.kind import Port, Range, State
 from astrodeploy.compartments.language import Neuron, compartment, saturate
 from astrodeploy.nn import Astrocyte
+from astrodeploy.program import same_but_recipe
 
 Result = dict[str, Any]
 NETWORKS = {
@@ -84,7 +85,7 @@ def _compiled(model: Parallel, settings: Settings, x: np.ndarray, folder: Path) 
     ad.export(folder / "model.pt", folder / "model.nir", sample=shown)
     programs = [ad.compile(folder / f"model.{kind}", calibrate=shown) for kind in ("pt", "nir")]
     said = json.loads(nir.read(folder / "model.nir").metadata["astrodeploy"])
-    return programs[0], {"same_program": same_bytes(*programs), "core": said["core"]}
+    return programs[0], {"same_program": same_but_recipe(*programs), "core": said["core"]}
 
 
 def _errors(program: ad.Program, chip: ad.Trace, exact: ad.Trace) -> dict[str, float]:

@@ -195,7 +195,7 @@ def about_programs(networks: Mapping[str, Results], digits: int) -> str:
         )
     told = (
         f"Engines against the oracle, {digits} test digits a network and seed; whether the Program from the NIR file "
-        "is byte for byte that from the checkpoint; what the NIR file is marked as."
+        "is byte for byte that from the checkpoint, but for its recipe; what the NIR file is marked as."
     )
     head = ["network", "against the oracle", "same Program", "NIR file"]
     return f"{told}\n\n{table(head, rows)}"

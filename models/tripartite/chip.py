@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import compared, levels, same_bytes
+from common import compared, levels
 from compartment import DT, Compartment, spikes_of
 from model import SYNAPSES, WINDOW, Recording, window_seconds
 from reduced import SlowUnit
 
 import astrodeploy as ad
+from astrodeploy.program import same_but_recipe
 
 VERIFIED = 5  # windows
 
@@ -47,10 +48,10 @@ def calcium_of(program: ad.Program, trace: ad.Trace, unit: SlowUnit) -> np.ndarr
 
 
 def _compiled(unit: SlowUnit, calibration: np.ndarray) -> tuple[ad.Program, bool]:
-    """The Program from a checkpoint, and whether that from NIR is the same, byte for byte."""
+    """The Program from a checkpoint, and whether that from NIR is the same but for its recipe."""
     with tempfile.TemporaryDirectory() as folder:
         model, exported = Path(folder) / "model.pt", Path(folder) / "model.nir"
         ad.save(Compartment(unit), model, dt=DT, input_shape=(SYNAPSES,))
         ad.export(model, exported, sample=calibration[:1, : 2 * WINDOW])
         programs = [ad.compile(file, target="loihi2", calibrate=calibration) for file in (model, exported)]
-    return programs[0], same_bytes(*programs)
+    return programs[0], same_but_recipe(*programs)

@@ -243,6 +243,6 @@ def test_the_study_measures_and_presents(memory):
     text, figure = study.present(results)
     assert "2 seeds, mean ± standard deviation over seeds; 2 realisations a seed" in text
     assert "| gated, sigma = 2 |" in text
-    assert "same Program, byte for byte, for 2 of 2 seeds" in text
+    assert "same Program, byte for byte but for its recipe, for 2 of 2 seeds" in text
     assert text.count(" 0 differing (2 of 2 seeds)") == 2
     assert len(figure.axes) == 6

@@ -107,7 +107,7 @@ def _own(tree: Tree, data: dict[str, Any], options: NirOptions, what: str) -> Gr
         if given is not None and rule - {given}:
             raise NirError(
                 f"{what} says its own {option} rule, {', '.join(sorted(rule))}, asked for is {given}: "
-                f"leave --{option} out"
+                f"leave {option} out"
             )
     return canonical(graph)
 

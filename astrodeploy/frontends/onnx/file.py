@@ -129,7 +129,9 @@ class _Reader:
             if len(dims) < 1 or len(shape) + 1 != len(dims):
                 raise Refusal("needs a shape whose first dimension is the batch")
             if min(shape, default=1) < 1:
-                raise Refusal(f"has the open shape {shape} a sample: say it with input_shape")
+                raise Refusal(
+                    f"has the open shape {shape} a sample: say it with --input-shape (input_shape=)"
+                )
             self.batch = dims[0]
             return self.build.input(each.name, sized(shape), Input())
         except Refusal as refusal:

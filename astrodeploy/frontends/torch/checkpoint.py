@@ -61,6 +61,7 @@ def save(
     The Graph is run against the module first: every layer must send the same spikes.
     Raises UnsupportedError, InputError.
     """
+    storage.check_file(Path(path))
     graph = canonical(graph_of(module, dt, tuple(input_shape)))
     verify(graph)
     check_export(module, graph, sample)

@@ -68,7 +68,9 @@ class Cut:
             module = _module(self.root, user)
             if isinstance(module, torch.nn.Linear):
                 return (module.in_features,)
-        raise InputError("the module has no Linear layer to tell its input's shape: give input_shape")
+        raise InputError(
+            "the module has no Linear layer to tell its input's shape: give input_shape (--input-shape)"
+        )
 
 
 def _copied(copies: dict[fx.Node, fx.Node], node: fx.Node) -> fx.Node:

@@ -93,7 +93,10 @@ def _padded(path: str, module: Any, weight: Array) -> tuple[Array, Shape]:
 def spatial(path: str, signal: Signal, dimensions: int) -> Shape:
     """The shape (channels, *spatial) of what a module over space reads. Raises InputError."""
     if signal.shape is None:
-        raise InputError(f"{path} does not tell its input's shape: give input_shape, (channels, *spatial)")
+        raise InputError(
+            f"{path} does not tell its input's shape: give input_shape, (channels, *spatial), on the "
+            "command line --input-shape 1,8,8"
+        )
     if len(signal.shape) != dimensions + 1:
         raise InputError(
             f"{path} takes (channels, {', '.join(['height', 'width'][-dimensions:])}), "

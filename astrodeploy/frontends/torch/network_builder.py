@@ -113,7 +113,9 @@ class Builder:
 
     def _site(self, path: str, signal: Signal) -> Site:
         if signal.shape is None:
-            raise InputError("the module has no Linear layer to tell its input's shape: give input_shape")
+            raise InputError(
+                "the module has no Linear layer to tell its input's shape: give input_shape (--input-shape)"
+            )
         bias = np.zeros(signal.size) if signal.bias is None else signal.bias
         return Site(path, signal.shape, bias.reshape(signal.shape), self.dt)
 

@@ -112,7 +112,7 @@ def _reduced(name: str) -> Operation:
     def reduce(where: str, signal: Signal, dim: Any = None, keepdim: bool = False) -> Any:
         what = f"the operation '{name}'{where}"
         if signal.shape is None:
-            raise InputError(f"{what} needs the shape of the input: give input_shape")
+            raise InputError(f"{what} needs the shape of the input: give input_shape (--input-shape)")
         rank = len(signal.shape) + 1
         axes = set() if dim is None else {int(d) % rank for d in np.atleast_1d(dim)}
         if not axes or 0 in axes:
@@ -174,7 +174,7 @@ def _moving(name: str) -> Operation:
     def move(where: str, signal: Signal, *arguments: Any, **settings: Any) -> Any:
         what = f"the operation '{name}'{where}"
         if signal.shape is None and name not in RESHAPING:
-            raise InputError(f"{what} needs the shape of the input: give input_shape")
+            raise InputError(f"{what} needs the shape of the input: give input_shape (--input-shape)")
 
         def operation(values: torch.Tensor) -> torch.Tensor:
             moved: torch.Tensor = getattr(values, name)(*arguments, **settings)

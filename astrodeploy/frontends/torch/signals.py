@@ -158,7 +158,8 @@ def spread(value: Any, shape: Shape | None) -> Array:
     array = np.asarray(value, np.float64)
     if shape is None:
         raise InputError(
-            "the shape of a value is not known here: give input_shape, and write a forward that runs with None for "
+            "the shape of a value is not known here: give input_shape (--input-shape), and write a "
+            "forward that runs with None for "
             "its first state"
         )
     try:

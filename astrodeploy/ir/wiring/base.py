@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import scipy.sparse
 
+from astrodeploy.brief import shape_text
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray, frozen
 
 
@@ -22,7 +23,7 @@ class Rows(NamedTuple):
     weights: Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Wiring(ABC):
     """Base of all patterns."""
 
@@ -32,6 +33,10 @@ class Wiring(ABC):
         for each in fields(self):
             if isinstance(value := getattr(self, each.name), np.ndarray):
                 object.__setattr__(self, each.name, frozen(value))
+
+    def __repr__(self) -> str:
+        held = f"{self.values.dtype} {shape_text(self.values.shape)}"
+        return f"<{type(self).__name__} of {self.shape[0]} targets and {self.shape[1]} sources, {held}>"
 
     @property
     @abstractmethod

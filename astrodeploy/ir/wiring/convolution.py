@@ -15,7 +15,7 @@ from astrodeploy.ir.wiring.lists import Sparse
 Spatial = tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conv(Wiring):
     """A correlation as torch's Conv1d and Conv2d compute it; sources and targets are (channels, *spatial).
 

@@ -11,7 +11,7 @@ from astrodeploy.ir.arrays import Array, FloatArray, IntArray
 from astrodeploy.ir.wiring.base import Rows, Wiring
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dense(Wiring):
     """All to all: `values` is (targets, sources)."""
 
@@ -46,7 +46,7 @@ class Dense(Wiring):
         return self.values.size
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OneToOne(Wiring):
     """Neuron i to neuron i: `values` is (neurons,)."""
 
@@ -66,7 +66,7 @@ class OneToOne(Wiring):
         return self.with_values(self.values * factor)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Sparse(Wiring):
     """A list of synapses by target: those of target i are starts[i]..starts[i + 1].
 

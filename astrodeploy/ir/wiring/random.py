@@ -15,7 +15,7 @@ from astrodeploy.ir.wiring.lists import Sparse
 LISTED = 1 << 20  # synapses at a time, where all of them are gone through
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Random(Wiring):
     """Every target hears as many sources near to it, drawn; every synapse has one of a few weights, drawn too.
 

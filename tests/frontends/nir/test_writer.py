@@ -277,10 +277,10 @@ def test_options_may_say_what_a_file_of_ours_says_and_nothing_else(tmp_path):
     write_nir(made, tmp_path / "a.nir")
     assert ad.load(tmp_path / "a.nir", dt=DT, reset="subtract", threshold=">").layers == ("x", "a")
     with pytest.raises(
-        NirError, match="says its own reset rule, subtract, asked for is zero: leave --reset out"
+        NirError, match="says its own reset rule, subtract, asked for is zero: leave reset out"
     ):
         ad.load(tmp_path / "a.nir", reset="zero")
     with pytest.raises(
-        NirError, match="says its own threshold rule, >, asked for is >=: leave --threshold out"
+        NirError, match="says its own threshold rule, >, asked for is >=: leave threshold out"
     ):
         ad.load(tmp_path / "a.nir", threshold=">=")
