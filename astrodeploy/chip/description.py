@@ -89,17 +89,20 @@ class Chip(Data):
         bits = self.widths.accumulator_bits
         return None if bits is None else (1 << bits.value) - (1 << ALIGNMENT)
 
+    def fixed_kind(self, kind: Kind) -> str | None:
+        """The kind of `execution` that does what a kind does, whatever that is called; None without one."""
+        return next((name for name in self.execution.fixed if KINDS[name].meaning == kind.meaning), None)
+
     def missing_operations(self, kind: Kind) -> tuple[str, ...]:
         """Operations of a kind that the chip lacks, sorted; none where it executes the kind."""
-        ours = KINDS.get(kind.name)
-        if kind.name in self.execution.fixed and ours and ours.fingerprint == kind.fingerprint:
+        if self.fixed_kind(kind) is not None:
             return ()
         return tuple(sorted(kind.operations_used - set(self.execution.operations)))
 
     def compartments_of(self, kind: Kind) -> int:
         """Compartments of a core that a neuron of a kind takes."""
-        joined = self.execution.joined.get(kind.name)
-        return 1 if joined is None or self.missing_operations(kind) else joined.value
+        joined = self.execution.joined.get(self.fixed_kind(kind) or "")
+        return 1 if joined is None else joined.value
 
     def numbers(self) -> Iterator[tuple[str, Entry]]:
         """Every number of the file with its full key, such as `limits.cores`."""

@@ -130,6 +130,7 @@ def astrocyte_of(form: Form) -> Kind:
         inputs={name: Port(WIDE, form.slow) for name in _ports(form)},
         outputs={"message": Port(MESSAGE)},
         window=window if form.window else None,
+        role="astrocytes" if form.window or form.memory else "neurons",
     )
     return made(step)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from astrodeploy.arithmetic import ALIGNMENT, DECAY_BITS, DECAY_UNITY, STATE_BITS, STATE_MAX, THRESHOLD_MAX
-from astrodeploy.compartments.kind import Kind, Port, Range, State
+from astrodeploy.compartments.kind import Kind, Port, Range, Registers, State
 from astrodeploy.compartments.language import (
     Neuron,
     Value,
@@ -127,7 +127,14 @@ def neuron(variant: Variant) -> Kind:
     step.__name__ = variant.name
     step.__doc__ = DOCS.get(variant.name, f"{DOCS['lif']} Here: {variant.name.replace('_', ' ')}.")
     outputs = {"spike": SPIKE} if message is None else {"message": Port(message)}
-    made = compartment(states=states, parameters=parameters, inputs=inputs, outputs=outputs)
+    registers = Registers(
+        decays=(("du", "dv"),),
+        thresholds=("threshold",) if message is None else (),
+        biases=("bias", "modulated_bias") if variant.gain else ("bias",),
+    )
+    made = compartment(
+        states=states, parameters=parameters, inputs=inputs, outputs=outputs, registers=registers
+    )
     return made(step)
 
 

@@ -13,7 +13,7 @@ from astrodeploy.compartments import Range
 from astrodeploy.finetune.neurons import Frame, Neurons, Sent, lag_of
 from astrodeploy.finetune.places import places, scale_of
 from astrodeploy.finetune.trained import Trained
-from astrodeploy.ir import Graph
+from astrodeploy.ir import Astrocyte, Graph
 
 
 class Simulation:
@@ -34,7 +34,8 @@ class Simulation:
         self.output, self.readout = network[network.output], network.readout
         self.sends = getattr(graph[graph.output].node, "sends", "spikes")
         frame = Frame(trained, graph, network, places(graph, network, weights), weights, chip)
-        neurons = [p for p in network.populations if not (p.is_input or p.is_astrocyte)]
+        gains = {p.name for p in graph.populations if isinstance(p.node, Astrocyte)}
+        neurons = [p for p in network.populations if not (p.is_input or p.name in gains)]
         self.groups = {p.name: Neurons(p, frame) for p in neurons}
         self.followed = frozenset(place.name for place in frame.places.values())
 

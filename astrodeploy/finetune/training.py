@@ -20,7 +20,7 @@ from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.finetune.samples import Samples, samples_of
 from astrodeploy.finetune.simulation import Simulation
 from astrodeploy.finetune.trained import Trained, untied
-from astrodeploy.ir import Graph
+from astrodeploy.ir import Astrocyte, Graph
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import Membrane
 from astrodeploy.pipeline import compile
@@ -139,7 +139,7 @@ def _examined(program: Program) -> tuple[str, ...]:
         raise UnsupportedError(f"fine-tuning trains LIF and CubaLIF neurons with their variants; {names}")
     if not neurons:
         raise UnsupportedError("the network has no weights between neurons: there is nothing to fine-tune")
-    astrocytes = ", ".join(p.name for p in graph.populations if p.is_astrocyte)
+    astrocytes = ", ".join(p.name for p in graph.populations if isinstance(p.node, Astrocyte))
     return (f"{astrocytes}: gains stayed at rest while training",) if astrocytes else ()
 
 

@@ -102,10 +102,13 @@ def parameters_have_their_width(draft: Draft) -> Findings:
     mantissa = widths.threshold_mantissa_bits and Range.unsigned(widths.threshold_mantissa_bits.value)
     decay = widths.decay_bits and Range(0, 1 << widths.decay_bits.value)
     for population, node in neurons(draft.graph):
-        factors = [name for pair in node.kind.decays for name in pair]
-        for name, allowed in {"threshold": mantissa, **dict.fromkeys(factors, decay)}.items():
-            values = node.parameters.get(name)
-            if allowed and values is not None and not allowed.contains(_span(values)):
+        held = node.kind.registers
+        factors = [name for pair in held.decays for name in pair]
+        for name, allowed in (
+            dict.fromkeys(held.thresholds, mantissa) | dict.fromkeys(factors, decay)
+        ).items():
+            values = node.parameters[name]
+            if allowed and not allowed.contains(_span(values)):
                 yield (
                     f"{population.name}.{name} is {_span(values)}, {draft.chip.name} holds {allowed}: "
                     "rescale the layer"
@@ -118,15 +121,16 @@ def biases_are_mantissa_and_exponent(draft: Draft) -> Findings:
     if mantissa is None or exponent is None:
         return
     for population, node in neurons(draft.graph):
-        if "bias" not in node.parameters:
-            continue
-        wrong = np.logical_not(_representable(node.parameters["bias"], mantissa.value, exponent.value))
-        if np.any(wrong):
-            first = int(np.flatnonzero(wrong)[0])
-            yield (
-                f"{population.name}.bias is {node.parameters['bias'][first]} at neuron {first} ({wrong.sum()} such), "
-                f"{draft.chip.name} holds a mantissa of {mantissa.value} bits << 0..{exponent.value}: round the bias"
-            )
+        held = f"a mantissa of {mantissa.value} bits << 0..{exponent.value}"
+        for name in node.kind.registers.biases:
+            values = node.parameters[name]
+            wrong = np.logical_not(_representable(values, mantissa.value, exponent.value))
+            if np.any(wrong):
+                first = int(np.flatnonzero(wrong)[0])
+                yield (
+                    f"{population.name}.{name} is {values[first]} at neuron {first} ({wrong.sum()} "
+                    f"such), {draft.chip.name} holds {held}: round the bias"
+                )
 
 
 def _representable(bias: IntArray, mantissa_bits: int, maximal_exponent: int) -> Array:
