@@ -62,7 +62,7 @@ class Chip(Data):
         return self.costs[name or self.cost_model]
 
     @property
-    def core_limits(self) -> dict[str, int]:
+    def core_numbers(self) -> dict[str, Number]:
         """What one core holds, under the names that `program.Core.loads` uses."""
         named = {
             "compartments": self.limits.compartments_per_core,
@@ -71,17 +71,27 @@ class Chip(Data):
             "output_axons": self.limits.output_axons_per_core,
             "memory_bits": self.limits.memory_bits_per_core,
         }
-        return {name: number.value for name, number in named.items() if number is not None}
+        return {name: number for name, number in named.items() if number is not None}
 
     @property
-    def configuration_limits(self) -> dict[str, int]:
+    def core_limits(self) -> dict[str, int]:
+        """The same as plain numbers."""
+        return {name: number.value for name, number in self.core_numbers.items()}
+
+    @property
+    def configuration_numbers(self) -> dict[str, Number]:
         """How many different ones one core holds, under the names of `legality.configurations`."""
         named = {
             "threshold_values": self.limits.threshold_values_per_core,
             "decay_pairs": self.limits.decay_pairs_per_core,
             "synapse_formats": self.limits.synapse_formats_per_core,
         }
-        return {name: number.value for name, number in named.items() if number is not None}
+        return {name: number for name, number in named.items() if number is not None}
+
+    @property
+    def configuration_limits(self) -> dict[str, int]:
+        """The same as plain numbers."""
+        return {name: number.value for name, number in self.configuration_numbers.items()}
 
     @property
     def accumulator_limit(self) -> int | None:

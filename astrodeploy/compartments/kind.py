@@ -215,8 +215,9 @@ class Kind:
             tuple(map(parameter, self.registers.thresholds)),
             tuple(map(parameter, self.registers.biases)),
         )
-        step, window = (None if each is None else _renamed(each, called) for each in (self.step, self.window))
-        return replace(self, name=name, registers=registers, step=step, window=window, **groups)
+        window = None if self.window is None else _renamed(self.window, called)
+        step, lists = _renamed(self.step, called), {"window": window, "registers": registers}
+        return replace(self, name=name, step=step, **groups, **lists)  # type: ignore[arg-type]
 
 
 GROUPS = ("states", "parameters", "inputs", "outputs", "tables")

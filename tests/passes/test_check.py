@@ -441,7 +441,8 @@ def test_graded_input_that_the_network_itself_names_is_refused_by_compile():
 def test_what_was_found_before_there_are_cores_comes_with_all_that_the_network_breaks():
     draft = Draft(layer(delay=5, size=3), Board.of(load_chip("toy")))
     assert network_violations(draft) == [
-        "input -> layer.current has a delay of 5 steps, toy allows 4: shorten it, or relay through another population"
+        "input -> layer.current has a delay of 5 steps, toy allows 4: shorten it, or relay through another population "
+        "(an assumed limit: made up)"
     ]
     text = str(refusal(draft, ["it needs 17 cores, toy has 16"]))
     assert text.startswith(
