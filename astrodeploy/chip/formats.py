@@ -26,7 +26,7 @@ class Formats:
     summed        all that the chip itself adds up in a step, << 6, for programs whose ports are wider
     exponent      a weight's exponent
     threshold     a threshold's mantissa
-    bias          a bias
+    bias          a bias; `sets_biases` where the file says so, of all biases and not of Loihi's neurons alone
     message_bits  the payload of a graded spike
     """
 
@@ -36,6 +36,7 @@ class Formats:
     threshold: Range = THRESHOLD
     bias: BiasFormat = BIAS
     message_bits: int = 32
+    sets_biases: bool = False
     summed: int = 1 << 62
 
     @classmethod
@@ -49,12 +50,13 @@ class Formats:
             weight=Range.signed(widths.weight_bits.value),
             accumulator=min(port, summed),
             summed=summed,
-            exponent=EXPONENT if exponent is None else _signed(exponent.value),
+            exponent=EXPONENT if exponent is None else Range.signed(exponent.value),
             threshold=THRESHOLD if threshold is None else Range.unsigned(threshold.value),
             bias=BIAS
             if mantissa is None or shifts is None
             else BiasFormat(Range.signed(mantissa.value), shifts.value),
             message_bits=widths.message_bits.value,
+            sets_biases=mantissa is not None,
         )
 
     @property
@@ -72,8 +74,3 @@ class Formats:
     def membrane(self) -> Range:
         """A membrane on its way to other neurons: a sign and at least one bit, of at most 8."""
         return Range.signed(max(2, min(MESSAGE.bits, self.message_bits)))
-
-
-def _signed(bits: int) -> Range:
-    """An exponent's range; without a bit it is 0."""
-    return Range.signed(bits) if bits else Range(0, 0)

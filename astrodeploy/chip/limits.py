@@ -49,7 +49,7 @@ BIAS_BITS = PARAMETERS["bias"].bits
 SIGN = "a sign and a bit"
 BITS: dict[str, tuple[int, int, tuple[str, str]]] = {  # what `arithmetic.py` and the compartments can do
     "weight_bits": (2, 8, (SIGN, "as many as a Program keeps of a weight")),
-    "weight_exponent_bits": (0, 6, ("", "as far as a Program shifts a weight")),
+    "weight_exponent_bits": (1, 6, ("a sign", "as far as a Program shifts a weight")),
     "accumulator_bits": (
         ALIGNMENT + 1,
         62,

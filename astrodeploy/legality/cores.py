@@ -153,6 +153,11 @@ def cores_tell_the_truth(placed: Placed) -> Findings:
                 yield f"core {core.index} says {name} {said}, counted are {counted[name]}: partition anew"
 
 
+MAPPING_RULES: tuple[Callable[[Placed], Findings], ...] = (  # of every mapping, whatever network it is of
+    cores_are_available,
+    every_neuron_has_one_core,
+    cores_tell_the_truth,
+)
 CORE_RULES: tuple[Callable[[Placed], Findings], ...] = (
     cores_are_available,
     every_neuron_has_one_core,

@@ -81,6 +81,8 @@ def messages_have_their_width(draft: Draft) -> Findings:
         sent = message_range(population)
         if not Range(0, 1).contains(sent) and sent.bits > allowed.value:
             instead = "give it spikes" if population.is_input else "send fewer bits"
+            if any(c.port == "modulation" for c in draft.graph.out_of(population.name)):
+                instead = "--freeze-astrocytes, which fixes every gain"
             yield (
                 f"{population.name} sends {sent}, which takes {sent.bits} bits, a spike of {draft.chip.name} "
                 f"carries {allowed.value}: {instead}, or choose a chip with graded spikes{allowed.doubt}"
@@ -159,10 +161,13 @@ def accumulators_hold_all_arrivals(draft: Draft) -> Findings:
             total = arrivals(draft.graph, population.name, port)
             low, high = total.low << ALIGNMENT, total.high << ALIGNMENT
             if not Range(-limit, limit).contains(Range(low, high)):
+                instead = "use fewer inputs, smaller weights or a lower weight exponent"
+                if port == "modulation":
+                    instead = "--freeze-astrocytes, which fixes every gain"
                 yield (
                     f"{population.name}.{port} may receive {low}..{high} in one step (after the shift by "
-                    f"{ALIGNMENT} bits), {draft.chip.name}'s accumulator holds {-limit}..{limit}: use fewer "
-                    f"inputs, smaller weights or a lower weight exponent{doubt}"
+                    f"{ALIGNMENT} bits), {draft.chip.name}'s accumulator holds {-limit}..{limit}: "
+                    f"{instead}{doubt}"
                 )
 
 

@@ -11,7 +11,7 @@ from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import SigmaDelta
-from astrodeploy.ir.numbers import Fixed
+from astrodeploy.ir.numbers import Fixed, bias_format
 from astrodeploy.passes.base import Notes
 from astrodeploy.program import Note
 
@@ -43,6 +43,14 @@ def quantised_sigma_delta(
         node.threshold.ravel(), f"{name}.threshold"
     )
     bias = Fixed(kind.parameters["bias"], ACTIVATION).round(node.bias.ravel(), f"{name}.bias")
+    if limits.sets_biases:
+        largest = float(np.abs(bias.exact).max(initial=0.0))
+        if largest > limits.bias.high:
+            raise UnsupportedError(
+                f"{name} has biases of up to {largest:.0f} on the chip, which holds a mantissa of "
+                f"{limits.bias.mantissa} << 0..{limits.bias.shifts}: make them smaller"
+            )
+        bias = bias_format(bias, limits.bias)
     size = population.size
     compartments = Compartments(
         kind=kind,

@@ -77,7 +77,7 @@ def _synapses(
 ) -> tuple[Connection, Note]:
     exponent = scale.exponents[each.name]
     exact = each.weights.values * (scale.membrane / (1 << ALIGNMENT) * 2.0**-exponent)
-    if values is None:
+    if values is None or not np.any(values):  # what is rounded for the sum's sake must not lose all of it
         values = integers(each.weights.values, scale.membrane, exponent, limits.weight)
     found = _change(exact, values, limits)
     if found["rounded to zero"] == 1 and len(layer.synapses) == 1:
