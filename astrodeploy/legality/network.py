@@ -82,7 +82,7 @@ def messages_have_their_width(draft: Draft) -> Findings:
         if not Range(0, 1).contains(sent) and sent.bits > allowed.value:
             instead = "give it spikes" if population.is_input else "send fewer bits"
             if any(c.port == "modulation" for c in draft.graph.out_of(population.name)):
-                instead = "--freeze-astrocytes, which fixes every gain"
+                instead += ", use --freeze-astrocytes, which fixes every gain"
             yield (
                 f"{population.name} sends {sent}, which takes {sent.bits} bits, a spike of {draft.chip.name} "
                 f"carries {allowed.value}: {instead}, or choose a chip with graded spikes{allowed.doubt}"
