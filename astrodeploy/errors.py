@@ -10,11 +10,14 @@
     |   `-- ChipError            a chip's description
     |-- CheckFailed              a check did not hold                       exit code 1
     |   `-- DoesNotFit           the chip can't hold or execute the network
-    `-- EngineError              an engine is missing, hung or died         exit code 2
+    |-- EngineError              an engine is missing, hung or died         exit code 2
+    `-- CompilerBug              a fault of astrodeploy itself              exit code 3
 
 A message is one sentence or a few: which object, what it needs, what the limit is, what to do.
 """
 
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,3 +74,29 @@ class DoesNotFit(CheckFailed):
 
 class EngineError(AstrodeployError):
     """An engine is missing, hung or died."""
+
+
+class CompilerBug(AstrodeployError):
+    """A fault of astrodeploy itself, which no user can mend; `what` says where and how it showed."""
+
+    exit_code = 3
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}; this is a fault of astrodeploy, not of your network: please report it with this sentence, the "
+            "source that was compiled, and the options that it was compiled with"
+        )
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether an exception was raised in a line of astrodeploy, and not in a user's or a library's."""
+    last = extract_tb(error.__traceback__)[-1:]
+    return bool(last) and Path(last[0].filename).is_relative_to(Path(__file__).parent)
+
+
+def fault(error: Exception, where: str) -> CompilerBug:
+    """The bug that an exception shows which nobody meant to raise."""
+    last = extract_tb(error.__traceback__)[-1:]
+    place = f" at {Path(last[0].filename).name}:{last[0].lineno}" if last else ""
+    told = " ".join(str(error).split())
+    return CompilerBug(f"{where} raised {type(error).__name__}{place}{f' ({told})' if told else ''}")

@@ -80,9 +80,11 @@ def test_the_tree_of_errors():
         errors.CheckFailed: errors.AstrodeployError,
         errors.DoesNotFit: errors.CheckFailed,
         errors.EngineError: errors.AstrodeployError,
+        errors.CompilerBug: errors.AstrodeployError,
     }
     for each, base in bases.items():
         assert each.__base__ is base
-        assert each.exit_code == (1 if issubclass(each, errors.CheckFailed) else 2)
+        own = 3 if each is errors.CompilerBug else 2
+        assert each.exit_code == (1 if issubclass(each, errors.CheckFailed) else own)
         assert each.__name__ in errors.__doc__
     assert ad.AstrodeployError is errors.AstrodeployError

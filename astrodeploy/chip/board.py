@@ -101,6 +101,12 @@ class Board(Data):
         return self.chips * self.cores_per_chip
 
     @property
+    def doubt(self) -> str:
+        """Where the number of cores stands, if not all of it is published."""
+        cores = self.arrangement.usable_cores_per_chip or self.chip.limits.cores
+        return cores.doubt or (self.arrangement.chips.doubt if self.chips > 1 else "")
+
+    @property
     def neurons(self) -> int:
         """Neurons that the cores hold at most."""
         return self.cores * self.chip.limits.compartments_per_core.value

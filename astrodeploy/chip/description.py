@@ -69,7 +69,7 @@ class Chip(Data):
         return self.costs[name or self.cost_model]
 
     @property
-    def core_limits(self) -> dict[str, int]:
+    def core_numbers(self) -> dict[str, Number]:
         """What one core holds, under the names that `program.Core.loads` uses."""
         named = {
             "compartments": self.limits.compartments_per_core,
@@ -78,17 +78,27 @@ class Chip(Data):
             "output_axons": self.limits.output_axons_per_core,
             "memory_bits": self.limits.memory_bits_per_core,
         }
-        return {name: number.value for name, number in named.items() if number is not None}
+        return {name: number for name, number in named.items() if number is not None}
 
     @property
-    def configuration_limits(self) -> dict[str, int]:
+    def core_limits(self) -> dict[str, int]:
+        """The same as plain numbers."""
+        return {name: number.value for name, number in self.core_numbers.items()}
+
+    @property
+    def configuration_numbers(self) -> dict[str, Number]:
         """How many different ones one core holds, under the names of `legality.configurations`."""
         named = {
             "threshold_values": self.limits.threshold_values_per_core,
             "decay_pairs": self.limits.decay_pairs_per_core,
             "synapse_formats": self.limits.synapse_formats_per_core,
         }
-        return {name: number.value for name, number in named.items() if number is not None}
+        return {name: number for name, number in named.items() if number is not None}
+
+    @property
+    def configuration_limits(self) -> dict[str, int]:
+        """The same as plain numbers."""
+        return {name: number.value for name, number in self.configuration_numbers.items()}
 
     @property
     def accumulator_limit(self) -> int | None:
@@ -96,17 +106,20 @@ class Chip(Data):
         bits = self.widths.accumulator_bits
         return None if bits is None else (1 << bits.value) - (1 << ALIGNMENT)
 
+    def fixed_kind(self, kind: Kind) -> str | None:
+        """The kind of `execution` that does what a kind does, whatever that is called; None without one."""
+        return next((name for name in self.execution.fixed if KINDS[name].meaning == kind.meaning), None)
+
     def missing_operations(self, kind: Kind) -> tuple[str, ...]:
         """Operations of a kind that the chip lacks, sorted; none where it executes the kind."""
-        ours = KINDS.get(kind.name)
-        if kind.name in self.execution.fixed and ours and ours.fingerprint == kind.fingerprint:
+        if self.fixed_kind(kind) is not None:
             return ()
         return tuple(sorted(kind.operations_used - set(self.execution.operations)))
 
     def compartments_of(self, kind: Kind) -> int:
         """Compartments of a core that a neuron of a kind takes."""
-        joined = self.execution.joined.get(kind.name)
-        return 1 if joined is None or self.missing_operations(kind) else joined.value
+        joined = self.execution.joined.get(self.fixed_kind(kind) or "")
+        return 1 if joined is None else joined.value
 
     def numbers(self) -> Iterator[tuple[str, Entry]]:
         """Every number of the file with its full key, such as `limits.cores`."""

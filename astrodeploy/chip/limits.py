@@ -4,9 +4,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from astrodeploy.arithmetic import OPERATIONS
+from astrodeploy.arithmetic import ALIGNMENT, DECAY_BITS, OPERATIONS, THRESHOLD_MAX
 from astrodeploy.chip.numbers import Data, Instructions, Number
 from astrodeploy.compartments import KINDS
+from astrodeploy.compartments.lif import PARAMETERS
 
 
 class Limits(Data):
@@ -37,11 +38,42 @@ class Limits(Data):
         places = self.tiles_x.value * self.tiles_y.value * self.cores_per_tile.value
         if not 1 <= self.cores.value <= places:
             raise ValueError(f"cores must be 1..{places}, the places in the mesh, not {self.cores.value}")
+        if not self.maximal_delay_steps.value:
+            raise ValueError(
+                "maximal_delay_steps must be at least 1, the step that every message takes, not 0"
+            )
         return self
 
 
+BIAS_BITS = PARAMETERS["bias"].bits
+SIGN = "a sign and a bit"
+BITS: dict[str, tuple[int, int, tuple[str, str]]] = {  # what `arithmetic.py` and the compartments can do
+    "weight_bits": (2, 8, (SIGN, "as many as a Program keeps of a weight")),
+    "weight_exponent_bits": (1, 6, ("a sign", "as far as a Program shifts a weight")),
+    "accumulator_bits": (
+        ALIGNMENT + 1,
+        62,
+        ("one more than what arrives is shifted by", "as many as the engines' words have"),
+    ),
+    "threshold_mantissa_bits": (
+        1,
+        THRESHOLD_MAX.bit_length(),
+        ("as a threshold is more than 0", "of a compartment"),
+    ),
+    "decay_bits": (
+        DECAY_BITS,
+        DECAY_BITS,
+        ("as decays are factors per 4096", "as decays are factors per 4096"),
+    ),
+    "bias_mantissa_bits": (2, BIAS_BITS, (SIGN, "of a compartment")),
+}
+
+
 class Widths(Data):
-    """Widths of what is stored and sent; None where the chip sets no width."""
+    """Widths of what is stored and sent; None where the chip sets no width.
+
+    What the engines' arithmetic can't do is refused: wider numbers, and decays of another unit.
+    """
 
     weight_bits: Number
     message_bits: Number
@@ -59,10 +91,22 @@ class Widths(Data):
         return self
 
     @model_validator(mode="after")
-    def _weights_have_a_sign_and_a_size(self) -> Self:
-        if self.weight_bits.value < 2:
+    def _engines_can_compute_with_them(self) -> Self:
+        for name, (least, most, why) in BITS.items():
+            given = getattr(self, name)
+            if given is not None and given.value < least:
+                raise ValueError(f"{name} must be at least {least}, {why[0]}, not {given.value}")
+            if given is not None and given.value > most:
+                raise ValueError(f"{name} must be at most {most}, {why[1]}, not {given.value}")
+        return self
+
+    @model_validator(mode="after")
+    def _biases_are_no_wider_than_the_compartments(self) -> Self:
+        mantissa, shifts = self.bias_mantissa_bits, self.maximal_bias_exponent
+        if mantissa and shifts and mantissa.value + shifts.value > BIAS_BITS:
             raise ValueError(
-                f"weight_bits must be at least 2, a sign and a bit, not {self.weight_bits.value}"
+                f"bias_mantissa_bits and maximal_bias_exponent make biases of {mantissa.value + shifts.value} bits, "
+                f"the engines' compartments hold {BIAS_BITS}"
             )
         return self
 

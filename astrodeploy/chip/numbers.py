@@ -20,6 +20,13 @@ class Number(Data):
     source: Annotated[str, Field(min_length=1)]
     quality: Quality
 
+    @property
+    def doubt(self) -> str:
+        """Where it stands, in brackets, of a limit that nobody has published; nothing of a published one."""
+        if self.quality == "published":
+            return ""
+        return f" (a{'n' * (self.quality == 'assumed')} {self.quality} limit: {self.source})"
+
 
 class Cost(Data):
     """A cost as a range, where it stands, and how sure it is."""

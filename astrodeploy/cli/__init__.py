@@ -2,7 +2,7 @@
 
 import sys
 
-from astrodeploy.errors import AstrodeployError
+from astrodeploy.errors import AstrodeployError, fault, is_ours
 
 INTERRUPTED = 130  # typer's exit code for Ctrl-C
 
@@ -29,3 +29,9 @@ def main() -> None:
     except MemoryError:
         complain("out of memory: run fewer samples at once, or a smaller network")
         sys.exit(2)
+    except AssertionError as error:
+        if not is_ours(error):  # of a user's own module
+            raise
+        bug = fault(error, "an assertion")
+        complain(str(bug))
+        sys.exit(bug.exit_code)

@@ -52,6 +52,7 @@ def tick(n: Neuron) -> None:
     inputs={"activity": Port(Range.signed(19), slow=True)},
     outputs={"gain": Port(GAIN)},
     window=tick,
+    role="astrocytes",
 )
 def astrocyte(n: Neuron) -> None:
     """Astrocyte of a domain: counts pooled spikes, and turns them into a gain once a window."""

@@ -29,6 +29,7 @@ class Form:
 
     window   a period of more than one step
     memory   a state; without, the output is a function of what arrives in the step
+    message  what it may send
     pool, product, factor   what is connected: "activity"; "left" and "right"; "factor"
     """
 
@@ -39,6 +40,7 @@ class Form:
     factor: bool
     output: str
     slow: bool
+    message: Range = MESSAGE
 
     @property
     def keeps_output(self) -> bool:
@@ -51,6 +53,7 @@ class Form:
         parts = ["astrocyte" if self.memory or self.window else "graded"]
         parts += ["windowed"] * self.window + ["slow"] * self.slow + ["pool"] * self.pool
         parts += ["product"] * self.product + [self.output] + ["factor"] * self.factor
+        parts += [f"{self.message.bits}bit"] * (self.message != MESSAGE)
         return "_".join(parts)
 
 
@@ -96,7 +99,7 @@ def _output(n: Neuron, form: Form, state: Value) -> Value:
 def _message(n: Neuron, form: Form, output: Value) -> Value:
     if form.factor:
         output = output * (n.factor + n.factor_bias)
-    return saturate(shift_toward_zero(output, n.message_shift), MESSAGE.low, MESSAGE.high)
+    return saturate(shift_toward_zero(output, n.message_shift), form.message.low, form.message.high)
 
 
 @cache
@@ -128,8 +131,9 @@ def astrocyte_of(form: Form) -> Kind:
         states=_states(form),
         parameters=_parameters(form),
         inputs={name: Port(WIDE, form.slow) for name in _ports(form)},
-        outputs={"message": Port(MESSAGE)},
+        outputs={"message": Port(form.message)},
         window=window if form.window else None,
+        role="astrocytes" if form.window or form.memory else "neurons",
     )
     return made(step)
 

@@ -5,8 +5,9 @@ value leaves its range.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any
 
@@ -78,10 +79,33 @@ class OperationList:
 
 
 @dataclass(frozen=True)
+class Registers:
+    """Which parameters lie in the registers that Loihi's compartments have; all others are a program's own.
+
+    A chip's widths, and how many different values a core holds, are limits of registers.
+
+    decays      pairs of decay factors, of a current and its membrane: one a compartment
+    thresholds  mantissas, << 6
+    biases      added in every step: a mantissa << an exponent
+    """
+
+    decays: tuple[tuple[str, str], ...] = ()
+    thresholds: tuple[str, ...] = ()
+    biases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All parameters that lie in one."""
+        return frozenset((*self.thresholds, *self.biases, *(name for pair in self.decays for name in pair)))
+
+
+@dataclass(frozen=True)
 class Kind:
     """A compartment kind: what one neuron keeps, reads, computes and sends.
 
     `step` runs in every step, `window` (or None) at the end of every window of P steps, after it.
+    What its parts are called decides nothing: `registers` says which parameters a chip's limits are about,
+    `role` what a population of the kind is where nobody says it (of `ir.graph.ROLES`).
     """
 
     name: str
@@ -92,6 +116,8 @@ class Kind:
     tables: dict[str, tuple[int, ...]]
     step: OperationList
     window: OperationList | None = None
+    registers: Registers = Registers()
+    role: str = "neurons"
     doc: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
@@ -115,10 +141,9 @@ class Kind:
         return sum(state.range.bits for state in self.states.values())
 
     @property
-    def decays(self) -> tuple[tuple[str, str], ...]:
-        """The pairs of decay factors among its parameters, of a current and its membrane: one a compartment."""
-        numbers = [name[2:] for name in self.parameters if name.startswith("du")]
-        return tuple((f"du{n}", f"dv{n}") for n in numbers if f"dv{n}" in self.parameters)
+    def keeps_time(self) -> bool:
+        """Whether its messages go out once a window: how often is known without knowing what arrives."""
+        return self.window is not None and bool(self.window.sends)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as it stands in a Program."""
@@ -131,6 +156,12 @@ class Kind:
             "tables": {k: list(t) for k, t in self.tables.items()},
             "step": _list_to_dict(self.step),
             "window": None if self.window is None else _list_to_dict(self.window),
+            "registers": {
+                "decays": [list(pair) for pair in self.registers.decays],
+                "thresholds": list(self.registers.thresholds),
+                "biases": list(self.registers.biases),
+            },
+            "role": self.role,
         }
 
     @classmethod
@@ -151,6 +182,8 @@ class Kind:
                 tables={str(k): tuple(int(v) for v in t) for k, t in data["tables"].items()},
                 step=_list_from_dict(data["step"]),
                 window=None if data["window"] is None else _list_from_dict(data["window"]),
+                registers=_registers_from_dict(data),
+                role=str(data["role"]) if "role" in data else _role_of_older(data),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProgramError(f"a compartment kind is malformed: {error!r}") from error
@@ -161,6 +194,76 @@ class Kind:
     def fingerprint(self) -> str:
         """Hash of everything that the kind means."""
         return sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def meaning(self) -> str:
+        """The fingerprint of the same kind with numbers for names: equal where two kinds do the same."""
+        number = {part: f"{i:04}" for i, part in enumerate(self._mentioned())}
+        return replace(self.renamed("", lambda group, name: number[group, name]), role="").fingerprint
+
+    def _mentioned(self) -> dict[tuple[str, str], None]:
+        """Groups and names of all parts, in the order in which the lists mention them; the others by what they are."""
+        found: list[tuple[str, str]] = []
+        for each in self.lists:
+            found += ((NAMING[op[0]], op[1]) for op in each.operations if op[0] in NAMING)
+            found += (("states", name) for name, _ in sorted(each.stores.items(), key=lambda item: item[1]))
+            found += (("outputs", name) for name in each.sends)
+        idle = sorted((g, repr(part), name) for g in GROUPS for name, part in getattr(self, g).items())
+        return dict.fromkeys([*found, *((group, name) for group, _, name in idle)])
+
+    def renamed(self, name: str, called: Callable[[str, str], str]) -> "Kind":
+        """The same kind of another name; `called` tells a part's new one from its group, like "states", and its old."""
+        groups = {g: {called(g, k): v for k, v in getattr(self, g).items()} for g in GROUPS}
+        parameter = partial(called, "parameters")
+        registers = Registers(
+            tuple((parameter(u), parameter(v)) for u, v in self.registers.decays),
+            tuple(map(parameter, self.registers.thresholds)),
+            tuple(map(parameter, self.registers.biases)),
+        )
+        window = None if self.window is None else _renamed(self.window, called)
+        step, lists = _renamed(self.step, called), {"window": window, "registers": registers}
+        return replace(self, name=name, step=step, **groups, **lists)  # type: ignore[arg-type]
+
+
+GROUPS = ("states", "parameters", "inputs", "outputs", "tables")
+NAMING = {"state": "states", "parameter": "parameters", "input": "inputs", "table": "tables"}  # operations
+
+
+def _renamed(each: OperationList, called: Callable[[str, str], str]) -> OperationList:
+    return OperationList(
+        tuple(
+            (op, called(NAMING[op], rest[0]), *rest[1:]) if op in NAMING else (op, *rest)
+            for op, *rest in each.operations
+        ),
+        {called("states", name): register for name, register in each.stores.items()},
+        {called("outputs", name): register for name, register in each.sends.items()},
+    )
+
+
+def _registers_from_dict(data: Mapping[str, Any]) -> Registers:
+    if "registers" not in data:
+        return _registers_of_older(data["parameters"])
+    told = data["registers"]
+    return Registers(
+        tuple((str(u), str(v)) for u, v in told["decays"]),
+        tuple(map(str, told["thresholds"])),
+        tuple(map(str, told["biases"])),
+    )
+
+
+def _registers_of_older(parameters: Mapping[str, Any]) -> Registers:
+    """Of a Program that was written before kinds declared them, when their names told."""
+    decays = [(f"du{n}", f"dv{n}") for n in (name[2:] for name in parameters if name.startswith("du"))]
+    return Registers(
+        tuple(pair for pair in decays if pair[1] in parameters),
+        tuple(name for name in ("threshold",) if name in parameters),
+        tuple(name for name in ("bias", "modulated_bias") if name in parameters),
+    )
+
+
+def _role_of_older(data: Mapping[str, Any]) -> str:
+    """Of a Program that was written before kinds declared it, when a window or a state's name told."""
+    return "astrocytes" if data["window"] is not None or "trace" in data["states"] else "neurons"
 
 
 def _ports_to_dict(ports: Mapping[str, Port]) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from astrodeploy.compartments.kind import Kind, Operation, OperationList, Port, Range, State
+from astrodeploy.compartments.kind import Kind, Operation, OperationList, Port, Range, Registers, State
 from astrodeploy.compartments.proof import interval, prove
 from astrodeploy.errors import ProgramError
+
+OWN = Registers()  # none: all parameters are the program's own
 
 
 class Value:
@@ -212,8 +214,14 @@ def compartment(
     outputs: Mapping[str, Port] | None = None,
     tables: Mapping[str, tuple[int, ...]] | None = None,
     window: Body | None = None,
+    registers: Registers = OWN,
+    role: str = "neurons",
 ) -> Callable[[Body], Kind]:
-    """Make a Kind of a function; `window` is the body of the slow list. Raises ProgramError."""
+    """Make a Kind of a function; `window` is the body of the slow list. Raises ProgramError.
+
+    registers  the parameters that lie in registers of Loihi's compartments
+    role       what populations of the kind are unless they say it: "neurons" or "astrocytes"
+    """
 
     def define(step: Body) -> Kind:
         empty = OperationList((), {}, {})
@@ -225,6 +233,8 @@ def compartment(
             outputs=dict(outputs or {}),
             tables=dict(tables or {}),
             step=empty,
+            registers=registers,
+            role=role,
             doc=(step.__doc__ or "").strip(),
         )
         kind = replace(kind, step=trace(kind, step), window=trace(kind, window) if window else None)

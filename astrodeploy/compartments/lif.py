@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from astrodeploy.arithmetic import ALIGNMENT, DECAY_BITS, DECAY_UNITY, STATE_BITS, STATE_MAX, THRESHOLD_MAX
-from astrodeploy.compartments.kind import Kind, Port, Range, State
+from astrodeploy.compartments.kind import Kind, Port, Range, Registers, State
 from astrodeploy.compartments.language import (
     Neuron,
     Value,
@@ -43,13 +43,17 @@ def decay(x: Value, factor: Value) -> Value:
 
 @dataclass(frozen=True)
 class Variant:
-    """How a neuron differs from Loihi's own: `ir.nodes.Membrane` says what each means."""
+    """How a neuron differs from Loihi's own: `ir.nodes.Membrane` says what each means.
+
+    message  what a membrane may be on its way to other neurons
+    """
 
     gain: bool = False
     reset: str = "value"
     comparison: str = ">"
     refractory: bool = False
     sends: str = "spikes"
+    message: Range = MESSAGE
 
     @property
     def name(self) -> str:
@@ -58,7 +62,15 @@ class Variant:
         if self.sends == "spikes":
             parts += [{"value": "", "subtract": "subtract", "none": "unreset"}[self.reset]]
             parts += ["at_least"] * (self.comparison == ">=") + ["refractory"] * self.refractory
+        parts += [f"{self.message.bits}bit"] * (self.message != MESSAGE)
         return "_".join(["modulated"] * self.gain + [p for p in parts if p])
+
+    @property
+    def sent(self) -> Range:
+        """What it may send; without its negative part in the same unit."""
+        return {"spikes": SPIKE.range, "membrane": self.message, "rectified": Range(0, self.message.high)}[
+            self.sends
+        ]
 
 
 def _integrate(n: Neuron, variant: Variant) -> Value:
@@ -102,7 +114,7 @@ def _send(n: Neuron, v: Value, allowed: Range) -> None:
 @cache
 def neuron(variant: Variant) -> Kind:
     """The kind of a variant: `lif`, `modulated_lif`, `lif_subtract`, ..."""
-    message = {"spikes": None, "membrane": MESSAGE, "rectified": RECTIFIED}[variant.sends]
+    message = None if variant.sends == "spikes" else variant.sent
     states = {"u": U, "v": V}
     parameters = dict(PARAMETERS)
     inputs = {"current": CURRENT}
@@ -127,7 +139,14 @@ def neuron(variant: Variant) -> Kind:
     step.__name__ = variant.name
     step.__doc__ = DOCS.get(variant.name, f"{DOCS['lif']} Here: {variant.name.replace('_', ' ')}.")
     outputs = {"spike": SPIKE} if message is None else {"message": Port(message)}
-    made = compartment(states=states, parameters=parameters, inputs=inputs, outputs=outputs)
+    registers = Registers(
+        decays=(("du", "dv"),),
+        thresholds=("threshold",) if message is None else (),
+        biases=("bias", "modulated_bias") if variant.gain else ("bias",),
+    )
+    made = compartment(
+        states=states, parameters=parameters, inputs=inputs, outputs=outputs, registers=registers
+    )
     return made(step)
 
 

@@ -7,16 +7,23 @@ what the first one's membrane became in the same step.
 """
 
 from astrodeploy.arithmetic import ALIGNMENT, STATE_BITS, STATE_MAX
+from astrodeploy.compartments.kind import Registers
 from astrodeploy.compartments.language import Neuron, compartment, maximum, saturate, select, wrap
 from astrodeploy.compartments.lif import CURRENT, PARAMETERS, SPIKE, U, V, decay
 
 
 @compartment(
     states={"u1": U, "v1": V, "u2": U, "v2": V},
-    parameters={name: PARAMETERS[name[:2]] for name in ("du1", "dv1", "du2", "dv2")}
-    | {"threshold": PARAMETERS["threshold"]},
+    parameters={
+        "du1": PARAMETERS["du"],
+        "dv1": PARAMETERS["dv"],
+        "du2": PARAMETERS["du"],
+        "dv2": PARAMETERS["dv"],
+        "threshold": PARAMETERS["threshold"],
+    },
     inputs={"current": CURRENT, "parent_current": CURRENT},
     outputs={"spike": SPIKE},
+    registers=Registers(decays=(("du1", "dv1"), ("du2", "dv2")), thresholds=("threshold",)),
 )
 def sic(n: Neuron) -> None:
     """A compartment that never fires, and its parent, which adds its membrane where that is positive."""

@@ -7,7 +7,7 @@ does not keep the bits that a message drops; neither do we.
 from functools import cache
 
 from astrodeploy.arithmetic import STATE_MAX
-from astrodeploy.compartments.kind import Kind, Port, Range, State
+from astrodeploy.compartments.kind import Kind, Port, Range, Registers, State
 from astrodeploy.compartments.language import Neuron, compartment, maximum, saturate, select
 
 MESSAGE_BITS = 6  # a message of 1.0 is 2**6
@@ -42,5 +42,6 @@ def sigma_delta(rectified: bool, accumulates: bool) -> Kind:
         parameters={"threshold": Range(0, STATE_MAX), "bias": SIGMA.range},
         inputs={"current": Port(Range.signed(48 if accumulates else 20))},
         outputs={"delta": DELTA},
+        registers=Registers(biases=("bias",)),
     )
     return made(step)

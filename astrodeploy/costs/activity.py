@@ -131,7 +131,7 @@ class Expected:
     """Activity assumed, not counted.
 
     Each neuron sends with its layer's rate in the `window` steps from its depth on, independently of
-    all others; astrocytes once a period. A run is followed by the next one: what is under way at its end
+    all others; what keeps its own time once a period. A run is followed by the next one: what is under way at its end
     arrives in its beginning.
     """
 
@@ -145,7 +145,7 @@ class Expected:
         """In which steps a population sends, or what it sent so much earlier arrives."""
         step = np.arange(self.steps)
         return (
-            np.asarray((step - population.depth - later) % self.steps < self.window) | population.is_astrocyte
+            np.asarray((step - population.depth - later) % self.steps < self.window) | population.keeps_time
         )
 
     @cached_property
@@ -214,7 +214,7 @@ class Expected:
     def known(self, name: str) -> float:
         """Messages of a neuron in a step in which its population sends."""
         population = self.graph[name]
-        return float(self.clock(population)[0]) if population.is_astrocyte else self.rates[name]
+        return float(self.clock(population)[0]) if population.keeps_time else self.rates[name]
 
     @staticmethod
     def _fan(wired: Wired, population: Population) -> FloatArray:

@@ -26,8 +26,9 @@ class Estimate:
     operations       joules of the operations by event (`events.py`)
     by_layer         joules of the operations, of a layer's neurons and of what arrives at them
     by_core          the same by core index
-    astrocyte_joules joules of the operations that astrocytes cause: theirs, those of all connections
-                     into and out of them, and what a modulated neuron computes beyond a plain LIF
+    astrocyte_joules joules of the operations that astrocytes cause: of populations whose role that is, as in
+                     `by_layer`; of the gains that they send to neurons, and what a neuron computes beyond a
+                     plain LIF for the sake of one. A signal that they send is a cost of the layer that it reaches
     astrocyte_share  their part of the operations' typical joules, 0..1
     host_seconds     that ordinary layers take for one inference, measured on this machine; 0 without any.
                      The latency does not hold it

@@ -30,7 +30,7 @@ from astrodeploy.costs.placed import Placed, placed
 from astrodeploy.costs.prices import Prices
 from astrodeploy.costs.spans import MILLIWATT, NOTHING, PICOJOULE, Span, total
 from astrodeploy.costs.timing import Clock, Pace
-from astrodeploy.ir import Compartments, Population
+from astrodeploy.ir import Compartments, Connection, Population
 from astrodeploy.program import Program
 
 
@@ -186,11 +186,18 @@ class Costing:
         layer = graph[tally.layer]
         if layer.is_astrocyte:
             return 1.0
-        into = list(graph.into(layer.name))
+        gains = {
+            c.name for c in graph.into(layer.name) if graph[c.source].is_astrocyte and _is_gain(layer, c)
+        }
         if tally.connection:
-            return float(any(c.name == tally.connection and graph[c.source].is_astrocyte for c in into))
-        modulated = any(graph[c.source].is_astrocyte for c in into) and tally.event.endswith("_updates")
-        return _beyond_lif(layer) if modulated else 0.0
+            return float(tally.connection in gains)
+        return _beyond_lif(layer) if gains and tally.event.endswith("_updates") else 0.0
+
+
+def _is_gain(layer: Population, connection: Connection) -> bool:
+    """Whether a connection sets a slow state of neurons, which a gain is; it carries no signal then."""
+    assert isinstance(layer.node, Compartments)
+    return layer.node.kind.inputs[connection.port].slow
 
 
 def _beyond_lif(layer: Population) -> float:

@@ -26,7 +26,9 @@ def on_board(program: Program, board: Board) -> Program:
         )
     board = board.model_copy(update={"chip": program.chip})  # as it was described then
     if len(program.cores) > board.cores:
-        raise DoesNotFit(f"the mapping uses {len(program.cores)} cores, {board.name} has {board.cores}")
+        raise DoesNotFit(
+            f"the mapping uses {len(program.cores)} cores, {board.name} has {board.cores}{board.doubt}"
+        )
     places = np.array([core.index for core in program.cores], np.int64)
     if not np.all(board.is_usable(places)):
         chip, place = np.divmod(np.arange(places.size), board.cores_per_chip)

@@ -8,13 +8,13 @@ from astrodeploy.program import Program
 
 
 def all_rates(program: Program, rates: float | Mapping[str, float]) -> dict[str, float]:
-    """Messages per neuron and step of every layer but the astrocytes.
+    """Messages per neuron and step of every layer but those that send by their own clock.
 
     Stated are those of the network that was compiled; layers that compiling added follow from them. Raises InputError.
     """
     network = program.network
     meant = {p.name for p in program.reference.populations}
-    layers = [p for p in network.populations if not p.is_astrocyte]
+    layers = [p for p in network.populations if not p.keeps_time]
     asked = [p.name for p in layers if p.name in meant]
     if not isinstance(rates, Mapping):
         rates = dict.fromkeys(asked, rates)
@@ -26,7 +26,7 @@ def all_rates(program: Program, rates: float | Mapping[str, float]) -> dict[str,
         clocked = any(p.name in unknown for p in network.populations)
         raise InputError(
             f"rates are taken of {', '.join(asked)}, not of {', '.join(unknown)}"
-            + ": astrocytes send by their own clock" * clocked
+            + ": the others send by their own clock" * clocked
         )
     for name, rate in rates.items():
         if not 0 <= rate <= 1:
@@ -45,7 +45,8 @@ def stated(program: Program, texts: Sequence[str]) -> dict[str, float]:
     Raises InputError.
     """
     general, named = {}, {}
-    asked = [p.name for p in program.reference.populations if not p.is_astrocyte]
+    own = {p.name for p in program.network.populations if p.keeps_time}
+    asked = [name for name in program.reference.layers if name not in own]
     for text in texts:
         layer, equals, number = text.rpartition("=")
         try:

@@ -14,18 +14,18 @@ from astrodeploy.ir import Compartments, Population
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray
 
 FOREVER = 1 << 30
-BIASES = ("bias", "modulated_bias")
 
 
 def awake_after(population: Population) -> IntArray:
     """For how many steps every neuron stays active after a step in which a message reached it."""
     node = population.node
     assert isinstance(node, Compartments), population.name
-    factors = [node.parameters[name] for pair in node.kind.decays for name in pair]
+    held = node.kind.registers
+    factors = [node.parameters[name] for pair in held.decays for name in pair]
     if node.kind.window is not None or not factors:
         return np.zeros(population.size, np.int64)
-    threshold = node.parameters.get("threshold", np.zeros(population.size, np.int64))
-    start = np.maximum(threshold, 1) << ALIGNMENT
+    least = np.ones(population.size, np.int64)
+    start = np.maximum.reduce([least, *(node.parameters[name] for name in held.thresholds)]) << ALIGNMENT
     lasts = np.sum([_steps_to_zero(start, each) for each in factors], axis=0)
     return np.asarray(np.minimum(lasts, FOREVER), np.int64)
 
@@ -34,7 +34,7 @@ def always_awake(population: Population) -> Array:
     """Which neurons have a bias."""
     node = population.node
     assert isinstance(node, Compartments), population.name
-    given = [node.parameters[name] != 0 for name in BIASES if name in node.parameters]
+    given = [node.parameters[name] != 0 for name in node.kind.registers.biases]
     return np.any(given, axis=0) if given else np.zeros(population.size, np.bool_)
 
 

@@ -18,6 +18,7 @@ from astrodeploy.finetune.wirings import delivery
 from astrodeploy.ir import Compartments, Connection, CubaLIF, Graph, Population
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.nodes import Membrane
+from astrodeploy.ir.numbers import BIAS, BiasFormat
 from astrodeploy.quantisation.layer import Layer
 
 Sent = dict[str, list[Tensor]]
@@ -31,6 +32,7 @@ class Frame:
     places   where its weights stand there
     weights  range of a weight on the chip
     chip     whether to compute with the chip's numbers of bits
+    bias     what a bias may be on the chip
     """
 
     trained: Trained
@@ -39,6 +41,7 @@ class Frame:
     places: Mapping[str, Place]
     weights: Range
     chip: bool
+    bias: BiasFormat = BIAS
 
     def tensor(self, array: Array) -> Tensor:
         """An array in the type of the trained numbers."""
@@ -149,7 +152,7 @@ class _Bias:
         value = self.frame.trained.bias(self.population)
         assert value is not None
         exact = (value - self.then) * self.unit + self.integer
-        return {self.key: rounded_bias(exact) if self.frame.chip else exact}
+        return {self.key: rounded_bias(exact, self.frame.bias) if self.frame.chip else exact}
 
 
 class _Arrivals:

@@ -13,7 +13,8 @@ from astrodeploy.compartments import Range
 from astrodeploy.finetune.neurons import Frame, Neurons, Sent, lag_of
 from astrodeploy.finetune.places import places, scale_of
 from astrodeploy.finetune.trained import Trained
-from astrodeploy.ir import Graph
+from astrodeploy.ir import Astrocyte, Graph
+from astrodeploy.ir.numbers import BIAS, BiasFormat
 
 
 class Simulation:
@@ -28,13 +29,20 @@ class Simulation:
     """
 
     def __init__(
-        self, trained: Trained, graph: Graph, network: Graph, weights: Range, chip: bool = True
+        self,
+        trained: Trained,
+        graph: Graph,
+        network: Graph,
+        weights: Range,
+        chip: bool = True,
+        bias: BiasFormat = BIAS,
     ) -> None:
         self.trained, self.network = trained, network
         self.output, self.readout = network[network.output], network.readout
         self.sends = getattr(graph[graph.output].node, "sends", "spikes")
-        frame = Frame(trained, graph, network, places(graph, network, weights), weights, chip)
-        neurons = [p for p in network.populations if not (p.is_input or p.is_astrocyte)]
+        frame = Frame(trained, graph, network, places(graph, network, weights), weights, chip, bias)
+        gains = {p.name for p in graph.populations if isinstance(p.node, Astrocyte)}
+        neurons = [p for p in network.populations if not (p.is_input or p.name in gains)]
         self.groups = {p.name: Neurons(p, frame) for p in neurons}
         self.followed = frozenset(place.name for place in frame.places.values())
 

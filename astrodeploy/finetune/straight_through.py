@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from astrodeploy.ir.numbers import BIAS_EXPONENT_MAX, BIAS_MANTISSA
+from astrodeploy.ir.numbers import BIAS, BiasFormat
 
 STEEPNESS = 5.0  # of the surrogate: it falls to a quarter at a fifth of the width
 Functions = dict[str, Callable[..., Any]]
@@ -63,13 +63,13 @@ def floored(values: Tensor, exponent: int) -> Tensor:
     return values * 2.0**exponent if exponent >= 0 else _shift(values, 2.0**exponent, torch.floor)
 
 
-def rounded_bias(values: Tensor) -> Tensor:
-    """The nearest numbers of a mantissa of 13 bits and an exponent of 0..7, as `numbers.bias_format` has them."""
+def rounded_bias(values: Tensor, held: BiasFormat = BIAS) -> Tensor:
+    """The nearest numbers of a mantissa and an exponent, as `numbers.bias_format` has them."""
     magnitude = values.detach().abs()
     unit = torch.ones_like(magnitude)
-    for _ in range(BIAS_EXPONENT_MAX):
-        unit = torch.where(torch.round(magnitude / unit) > BIAS_MANTISSA.high, 2 * unit, unit)
-    most = BIAS_MANTISSA.high * unit
+    for _ in range(held.shifts):
+        unit = torch.where(torch.round(magnitude / unit) > held.mantissa.high, 2 * unit, unit)
+    most = held.mantissa.high * unit
     return rounded(torch.minimum(torch.maximum(values, -most), most) / unit) * unit
 
 

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from astrodeploy.chip.formats import Formats
 from astrodeploy.engines import make_plan
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.finetune.samples import Samples, samples_of
 from astrodeploy.finetune.simulation import Simulation
 from astrodeploy.finetune.trained import Trained, untied
-from astrodeploy.ir import Graph
+from astrodeploy.ir import Astrocyte, Graph
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import Membrane
 from astrodeploy.pipeline import compile
 from astrodeploy.program import Program
-from astrodeploy.quantisation.scales import Limits
 
 AT_ONCE = 250  # samples that the fast engine runs at once
 CHECKS = 500  # training samples that check an epoch where none are held back
@@ -151,7 +151,7 @@ def _examined(program: Program) -> tuple[str, ...]:
         raise UnsupportedError(f"fine-tuning trains LIF and CubaLIF neurons with their variants; {names}")
     if not neurons:
         raise UnsupportedError("the network has no weights between neurons: there is nothing to fine-tune")
-    astrocytes = ", ".join(p.name for p in graph.populations if p.is_astrocyte)
+    astrocytes = ", ".join(p.name for p in graph.populations if isinstance(p.node, Astrocyte))
     return (f"{astrocytes}: gains stayed at rest while training",) if astrocytes else ()
 
 
@@ -169,7 +169,7 @@ class _Tuner:
     ) -> None:
         self.settings, self.training, self.held, self.rng = settings, training, held, rng
         self.watch = watch or (lambda progress: None)
-        self.weights = Limits.of(program.chip).weight
+        self.limits = Formats.of(program.chip)
         self.program = program
         self.trained = Trained(untied(program.reference, program.network), torch.float32)
         self.batches = -(-len(training) // settings.batch)
@@ -200,7 +200,13 @@ class _Tuner:
         return Tuning(graph, tuple(epochs), kept, len(self.held), notes)
 
     def _simulation(self) -> Simulation:
-        return Simulation(self.trained, self.trained.graph(), self.program.network, self.weights)
+        return Simulation(
+            self.trained,
+            self.trained.graph(),
+            self.program.network,
+            self.limits.weight,
+            bias=self.limits.bias,
+        )
 
     def _left_out(self) -> tuple[str, ...]:
         """Notes on the numbers that the chip holds in a way that training does not follow."""

@@ -14,15 +14,27 @@ from astrodeploy.ir.host import HostStage
 from astrodeploy.ir.nodes import Astrocyte, Compartments, Input, Node, RateEncoder
 from astrodeploy.ir.wiring import Conv, Dense, Wiring
 
+ROLES = ("input", "neurons", "astrocytes")
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Neurons of one node; a population of depth k answers x[:, t] in step t + k of the chip."""
+    """Neurons of one node; a population of depth k answers x[:, t] in step t + k of the chip.
+
+    role  what it is in the network, of ROLES: said where the network is made, and kept by all passes. Where
+          nobody says it, it is what its node means (`Node.role`). It decides what is counted and shown as
+          astrocytes, never what is computed
+    """
 
     name: str
     shape: tuple[int, ...]
     node: Node
     depth: int = 0
+    role: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.role:
+            object.__setattr__(self, "role", self.node.role)
 
     def __repr__(self) -> str:
         return (
@@ -41,10 +53,13 @@ class Population:
 
     @property
     def is_astrocyte(self) -> bool:
-        """Whether it is a population of astrocytes: of slow states, not of mere functions of what arrives."""
-        if isinstance(self.node, Compartments):
-            return self.node.kind.window is not None or "trace" in self.node.kind.states
-        return isinstance(self.node, Astrocyte) and self.node.remembers
+        """Whether its role is that of astrocytes."""
+        return self.role == "astrocytes"
+
+    @property
+    def keeps_time(self) -> bool:
+        """Whether it sends once a window, by its own clock, and not when something arrives."""
+        return isinstance(self.node, Compartments) and self.node.kind.keeps_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +201,8 @@ def _population_text(population: Population) -> str:
         parts = [f"{k}={_scalar_text(v)}" for k, v in node.scalars().items() if k not in left_out]
         parts += [f"{k}={array_text(v)}" for k, v in node.arrays().items() if k not in left_out]
         what = type(node).__name__
+    if population.role != node.role:
+        parts.append(f"role={population.role}")
     shape = "x".join(str(n) for n in population.shape)
     return f"{population.name}: {what}[{shape}] depth={population.depth} {' '.join(parts)}".rstrip()
 

@@ -33,7 +33,12 @@ __all__ = ["Array", "FloatArray", "IntArray", "frozen"]
 
 
 class Node:
-    """Base of all nodes."""
+    """Base of all nodes; `role` is what a population of the node is where nobody says it."""
+
+    @property
+    def role(self) -> str:
+        """Of `ir.graph.ROLES`."""
+        return "neurons"
 
     def arrays(self) -> dict[str, Array]:
         """The node's array fields by name."""
@@ -68,6 +73,11 @@ class Input(Node):
     high: int = 1
     unit: float = 1.0
 
+    @property
+    def role(self) -> str:
+        """An input."""
+        return "input"
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Constant(Node):
@@ -84,6 +94,11 @@ class RateEncoder(Node):
 
     steps: int
     seed: int
+
+    @property
+    def role(self) -> str:
+        """An input."""
+        return "input"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -241,6 +256,11 @@ class Astrocyte(Node):
         """Whether it has a state, and is not a mere function of what arrives."""
         return self.period > 1 or bool(np.any(self.decay != 1))
 
+    @property
+    def role(self) -> str:
+        """Astrocytes where it has a state; a mere function of what arrives belongs to the neurons."""
+        return "astrocytes" if self.remembers else "neurons"
+
 
 def gain_astrocyte(
     period: int, decay: float, rate: float, set_point: float, low: float, high: float, log_gain: Array
@@ -288,6 +308,11 @@ class Compartments(Node):
         for name in ("parameters", "initial"):
             arrays = {k: frozen(v, np.int64) for k, v in getattr(self, name).items()}
             object.__setattr__(self, name, arrays)
+
+    @property
+    def role(self) -> str:
+        """As the kind's definition says."""
+        return self.kind.role
 
 
 def carries_signal(node: Node) -> bool:

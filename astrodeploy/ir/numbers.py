@@ -10,11 +10,21 @@ from astrodeploy.compartments.kind import Kind, Range
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir.nodes import Array, FloatArray, IntArray
 
-WEIGHT = Range.signed(8)
-WEIGHT_MAX = WEIGHT.high
-BIAS_MANTISSA = Range(-4096, 4095)
-BIAS_EXPONENT_MAX = 7
-BIAS_MAX = BIAS_MANTISSA.high << BIAS_EXPONENT_MAX
+
+@dataclass(frozen=True)
+class BiasFormat:
+    """A mantissa, shifted left by an exponent of 0 to `shifts`."""
+
+    mantissa: Range
+    shifts: int
+
+    @property
+    def high(self) -> int:
+        """The largest magnitude of either sign."""
+        return self.mantissa.high << self.shifts
+
+
+BIAS = BiasFormat(Range(-4096, 4095), 7)  # Lava's LIF, and every chip that states none
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,12 @@ class Rounded:
 DECAY = Fixed(Range(0, DECAY_UNITY), float(DECAY_UNITY))
 
 
-def bias_format(bias: Rounded) -> Rounded:
-    """The nearest biases that a mantissa of 13 bits and an exponent of 0..7 can say."""
+def bias_format(bias: Rounded, held: BiasFormat = BIAS) -> Rounded:
+    """The nearest biases that a mantissa and an exponent can say."""
     magnitude = np.abs(bias.exact)
     exponent = np.zeros(magnitude.shape, np.int64)
-    for _ in range(BIAS_EXPONENT_MAX):
-        exponent += np.rint(magnitude / 2.0**exponent) > BIAS_MANTISSA.high
+    for _ in range(held.shifts):
+        exponent += np.rint(magnitude / 2.0**exponent) > held.mantissa.high
     mantissa = np.rint(bias.exact / 2.0**exponent).astype(np.int64)
     return Rounded(mantissa << exponent, bias.exact)
 

@@ -44,6 +44,7 @@ def to_plain(graph: Graph) -> tuple[Plain, dict[str, Array]]:
 def _population(population: Population, prefix: str, tensors: dict[str, Array]) -> Plain:
     node = population.node
     plain: Plain = {"name": population.name, "shape": list(population.shape), "depth": population.depth}
+    plain["role"] = population.role
     if isinstance(node, Compartments):
         tensors |= {f"{prefix}.parameter.{k}": v for k, v in node.parameters.items()}
         tensors |= {f"{prefix}.initial.{k}": v for k, v in node.initial.items()}
@@ -113,7 +114,8 @@ def _read_population(
     else:
         node = _read_float_node(plain, prefix, tensors)
     shape = tuple(int(n) for n in plain["shape"])
-    return Population(str(plain["name"]), shape, node, int(plain["depth"]))
+    role = str(plain.get("role", node.role))  # older descriptions have none
+    return Population(str(plain["name"]), shape, node, int(plain["depth"]), role)
 
 
 def _read_float_node(plain: Mapping[str, Any], prefix: str, tensors: Mapping[str, Array]) -> Node:

@@ -6,7 +6,7 @@ from astrodeploy.compartments.kind import Range
 from astrodeploy.compartments.proof import LIMIT, WORD_BITS
 from astrodeploy.errors import InputError
 from astrodeploy.ir.arrays import Array
-from astrodeploy.ir.graph import Connection, Graph, Population
+from astrodeploy.ir.graph import ROLES, Connection, Graph, Population
 from astrodeploy.ir.nodes import (
     COMPARISONS,
     INTEGRATORS,
@@ -76,10 +76,21 @@ def _structure(graph: Graph) -> list[str]:
     findings += [f"two kinds are called {n!r}" for n in sorted(set(called)) if called.count(n) > 1]
     modulated = [c.target for c in graph.connections if c.port == "modulation" and _is_float(graph, c.target)]
     findings += [f"{n} has two gains: give it one" for n in sorted(set(modulated)) if modulated.count(n) > 1]
+    findings += [each for p in graph.populations for each in _role(p)]
     for p in graph.populations:
         if not p.shape or any(n < 1 for n in p.shape):
             findings.append(f"{p.name} has the empty shape {p.shape}")
     return findings
+
+
+def _role(population: Population) -> list[str]:
+    name, role = population.name, population.role
+    if role not in ROLES:
+        return [f"{name} has the role {role!r}; known are {', '.join(ROLES)}"]
+    if (role == "input") != population.is_input:
+        what = "comes from outside" if population.is_input else "is computed on the chip"
+        return [f"{name} {what}, its role can't be {role!r}: leave the role out"]
+    return []
 
 
 READOUTS = ("count", "last", "mean", "max")

@@ -6,7 +6,7 @@ import numpy as np
 
 from astrodeploy.chip import Chip
 from astrodeploy.compartments import Kind
-from astrodeploy.compartments.kind import OperationList
+from astrodeploy.compartments.kind import OperationList, Registers
 from astrodeploy.ir import Compartments, Population
 from astrodeploy.program import Slice
 from astrodeploy.synapses import RunLengthStored, Stored
@@ -20,10 +20,14 @@ def configurations(population: Population, cut: Slice, into: Iterable[Stored], c
     A core holds the union of what its boxes ask for.
     """
     limited = chip.configuration_limits
-    decays = population.node.kind.decays if isinstance(population.node, Compartments) else ()
+    node = population.node
+    held = node.kind.registers if isinstance(node, Compartments) else Registers()
     found = {
         name: frozenset().union(*(_values(population, cut, each) for each in of))
-        for name, of in (("threshold_values", (("threshold",),)), ("decay_pairs", decays))
+        for name, of in (
+            ("threshold_values", [(name,) for name in held.thresholds]),
+            ("decay_pairs", held.decays),
+        )
         if name in limited
     }
     if "synapse_formats" in limited:
@@ -40,8 +44,7 @@ def synapse_format(stored: Stored) -> tuple[int | str, ...]:
 def _values(population: Population, cut: Slice, names: tuple[str, ...]) -> frozenset[tuple[int | str, ...]]:
     """The different values of parameters, together."""
     node = population.node
-    if not isinstance(node, Compartments) or not set(names) <= set(node.parameters):
-        return frozenset()
+    assert isinstance(node, Compartments)
     held = [np.unique(node.parameters[n].reshape(population.shape)[cut.index].ravel()) for n in names]
     if all(values.size == 1 for values in held):
         return frozenset([tuple(int(values[0]) for values in held)])
@@ -62,4 +65,4 @@ def instructions_of(each: OperationList, chip: Chip) -> int:
 
 def is_fixed(kind: Kind, chip: Chip) -> bool:
     """Whether the chip has the kind without a program."""
-    return kind.name in chip.execution.fixed and not chip.missing_operations(kind)
+    return chip.fixed_kind(kind) is not None

@@ -37,7 +37,7 @@ def cores_are_available(placed: Placed) -> Findings:
     if len(np.unique(indices)) != len(indices) or wrong:
         yield (
             f"the network uses the cores {wrong or indices.tolist()}, {board.name} has {board.cores}, "
-            "each once: place it anew"
+            f"each once: place it anew{board.doubt}"
         )
 
 
@@ -83,10 +83,13 @@ def memory_has_room(placed: Placed) -> Findings:
 
 def _over(placed: Placed, name: str, instead: str) -> Findings:
     chip = placed.draft.chip
-    limit = chip.core_limits.get(name)
+    limit = chip.core_numbers.get(name)
     for core, loads in zip(placed.draft.cores, placed.counted, strict=True):
-        if limit is not None and loads[name] > limit:
-            yield f"core {core.index} needs {name} {loads[name]}, {chip.name} has {limit} a core: {instead}"
+        if limit is not None and loads[name] > limit.value:
+            yield (
+                f"core {core.index} needs {name} {loads[name]}, {chip.name} has {limit.value} a core: "
+                f"{instead}{limit.doubt}"
+            )
 
 
 def axons_are_short(placed: Placed) -> Findings:
@@ -97,7 +100,7 @@ def axons_are_short(placed: Placed) -> Findings:
         if limit is not None and loads["words_per_axon"] > limit.value:
             yield (
                 f"core {core.index} holds an axon of {loads['words_per_axon']} words of synapses, {chip.name} has "
-                f"{limit.value} an axon: cut its populations into smaller boxes"
+                f"{limit.value} an axon: cut its populations into smaller boxes{limit.doubt}"
             )
 
 
@@ -106,12 +109,12 @@ def configurations_are_few(placed: Placed) -> Findings:
     graph, chip = placed.draft.graph, placed.draft.chip
     for core in placed.draft.cores if chip.configuration_limits else ():
         asked = [configurations(graph[s.population], s, placed.into[s.population], chip) for s in core.slices]
-        for name, limit in chip.configuration_limits.items():
+        for name, limit in chip.configuration_numbers.items():
             different = len(frozenset().union(*(each[name] for each in asked)))
-            if different > limit:
+            if different > limit.value:
                 yield (
                     f"core {core.index} uses {different} different {name.replace('_', ' ')}, {chip.name} holds "
-                    f"{limit} a core: {SHARED[name]}, or put its populations on several cores"
+                    f"{limit.value} a core: {SHARED[name]}, or put its populations on several cores{limit.doubt}"
                 )
 
 
@@ -134,7 +137,7 @@ def programs_have_room(placed: Placed) -> Findings:
             names = ", ".join(sorted(kind.name for kind in kinds.values()))
             yield (
                 f"core {core.index} runs programs of {needed} instructions ({names}), {chip.name} holds "
-                f"{limit.value} a core: use fewer kinds of neurons, or shorter ones"
+                f"{limit.value} a core: use fewer kinds of neurons, or shorter ones{limit.doubt}"
             )
 
 
@@ -150,6 +153,11 @@ def cores_tell_the_truth(placed: Placed) -> Findings:
                 yield f"core {core.index} says {name} {said}, counted are {counted[name]}: partition anew"
 
 
+MAPPING_RULES: tuple[Callable[[Placed], Findings], ...] = (  # of every mapping, whatever network it is of
+    cores_are_available,
+    every_neuron_has_one_core,
+    cores_tell_the_truth,
+)
 CORE_RULES: tuple[Callable[[Placed], Findings], ...] = (
     cores_are_available,
     every_neuron_has_one_core,

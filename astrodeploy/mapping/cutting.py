@@ -358,12 +358,14 @@ class Cutter:
         cut = next((each for each in tried if not fits(self.loads(each), self.limits)), box)
         loads, limits, chip = self.loads(cut), self.limits, self.network.chip
         over = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] > limit)
+        broken = [k for k in chip.core_numbers if loads[k] > limits[k]]
         within = ", ".join(f"{k} {loads[k]} of {limit}" for k, limit in limits.items() if loads[k] <= limit)
         place = [start for start, _ in cut.ranges]
         neuron = f"neuron {place[0] if len(place) == 1 else tuple(place)} of {cut.population}"
         return DoesNotFit(
             f"{neuron if cut.size == 1 else cut} alone does not fit a core of {chip.name}: it needs {over} (within "
             f"the limits: {within or 'nothing'}); give it fewer inputs or fewer targets, or choose a larger chip"
+            + "".join(f"; {k}{chip.core_numbers[k].doubt}" for k in broken if chip.core_numbers[k].doubt)
         )
 
 

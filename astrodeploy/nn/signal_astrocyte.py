@@ -14,6 +14,7 @@ FUNCTIONS: dict[str, Any] = {
     "tanh": lambda a, exponent: torch.tanh(a),
     "elu": lambda a, exponent: torch.nn.functional.elu(a) + 1,
 }
+ROLES = ("neurons", "astrocytes")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Astrocyte(torch.nn.Module):
     shape    of the units, and of every signal: (units,) or more dimensions
     decay, drive, offset   numbers, or tensors of that shape; per window
     slow     whether the state outlives the end of a sample in a stream
+    role     what the units are in the network: "astrocytes" or "neurons" (a tanh of a leaky sum may be a neuron);
+             nothing but what is counted as astrocytes depends on it. Without it they are astrocytes where they
+             keep a state, and a part of the neurons where they are a mere function
 
     What it drives may be the current of neurons (through a Linear layer), another Astrocyte, or the output.
     Gain control of a layer is what AstrocyteLayer does.
@@ -79,8 +83,11 @@ class Astrocyte(torch.nn.Module):
         output: str = "identity",
         exponent: float = 1.0,
         slow: bool = False,
+        role: str | None = None,
     ) -> None:
         super().__init__()
+        if role not in (None, *ROLES):
+            raise ValueError(f"role must be one of {', '.join(ROLES)}, not {role!r}")
         if not shape or any(n < 1 for n in shape):
             raise ValueError(f"an Astrocyte needs the shape of its units, not {shape}")
         if output not in FUNCTIONS:
@@ -95,7 +102,7 @@ class Astrocyte(torch.nn.Module):
         if bool((self.decay < 0).any() or (self.decay > 1).any()):
             raise ValueError("decay must lie in 0..1")
         self.shape, self.period, self.output, self.exponent = shape, period, output, exponent
-        self.slow = slow
+        self.slow, self.role = slow, role
 
     @property
     def remembers(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from astrodeploy.chip import Instructions, operation_count
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.legality.configurations import instructions, is_fixed
-from astrodeploy.legality.cores import CORE_RULES, Placed
+from astrodeploy.legality.cores import CORE_RULES, MAPPING_RULES, Placed
 from astrodeploy.legality.network import NETWORK_RULES, neurons
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.program import Note
@@ -25,6 +25,12 @@ class Check:
         if found or network_violations(draft):
             raise refusal(draft, found)
         return draft, (*_work_notes(draft), *_assumption_notes(draft))
+
+
+def mapping_faults(draft: Draft) -> list[str]:
+    """What is wrong with the cores themselves, which the compiler assigns and counts: no network is to blame."""
+    placed = Placed(draft)
+    return [each for rule in MAPPING_RULES for each in rule(placed)]
 
 
 def network_violations(draft: Draft) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir.astrocytes import resting_gains, without_astrocytes
-from astrodeploy.ir.nodes import carries_signal
+from astrodeploy.ir.nodes import Astrocyte, Node
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.program import Note
 
@@ -20,7 +20,7 @@ class FreezeAstrocytes:
 
         Raises UnsupportedError where an astrocyte carries a signal, which is no factor of any weight.
         """
-        if carriers := [p.name for p in draft.graph.populations if p.is_astrocyte and carries_signal(p.node)]:
+        if carriers := [p.name for p in draft.graph.populations if p.is_astrocyte and not _is_gain(p.node)]:
             raise UnsupportedError(
                 f"{', '.join(carriers)} can't be frozen: not a gain, but a part of what the network computes"
             )
@@ -33,3 +33,7 @@ class FreezeAstrocytes:
             for target, gain in resting_gains(draft.graph).items()
         )
         return replace(draft, graph=without_astrocytes(draft.graph)), notes
+
+
+def _is_gain(node: Node) -> bool:
+    return isinstance(node, Astrocyte) and node.modulates

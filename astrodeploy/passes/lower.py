@@ -46,6 +46,6 @@ def _with_bias_neuron(graph: Graph, population: Population, node: CubaLIF) -> Gr
     graph = graph.with_population(unbiased)
     return replace(
         graph,
-        populations=(*graph.populations, Population(name, (1,), Constant())),
+        populations=(*graph.populations, Population(name, (1,), Constant(), role=population.role)),
         connections=(*graph.connections, Connection(name, population.name, "current", Dense(weight))),
     )

@@ -84,6 +84,7 @@ def _too_many(network: Network, mapping: Mapping, board: Board) -> DoesNotFit:
     )
     return DoesNotFit(
         f"the network needs {len(bins)} cores, {board.name} has {board.cores}: in all it needs {numbers}; {advice}"
+        f"{board.doubt}"
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from astrodeploy.arithmetic import DECAY_UNITY
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments import KINDS, Range
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Compartments, Input, Population
@@ -28,7 +29,7 @@ from astrodeploy.quantisation.choose import MESSAGE_MARGIN, chosen
 from astrodeploy.quantisation.grid import on_grid
 from astrodeploy.quantisation.layer import Layer, layer_of, sent_by
 from astrodeploy.quantisation.rounding import Part, rounded
-from astrodeploy.quantisation.scales import Limits, worst_case
+from astrodeploy.quantisation.scales import worst_case
 
 
 @dataclass(frozen=True)
@@ -82,34 +83,35 @@ def _sends_values(node: Node) -> bool:
 def _unit_ahead(draft: Draft, population: Population) -> float:
     """What a message of a population is to mean before it is quantised."""
     if isinstance(population.node, Astrocyte):
-        return message_unit(draft.graph, population, population.node, draft.calibration)
+        return message_unit(
+            draft.graph, population, population.node, draft.calibration, Formats.of(draft.chip)
+        )
     if draft.calibration is None:
         raise UnsupportedError(
             f"{population.name} sends its membrane around a loop, so that what its messages mean depends on "
             "itself: compile it with calibration data (--calibrate, calibrate=), which say how large it becomes"
         )
     seen = draft.calibration.seen[population.name].message
-    return (MESSAGE_MARGIN * seen or 1.0) / sent_by(population).high
+    return (MESSAGE_MARGIN * seen or 1.0) / sent_by(population, Formats.of(draft.chip)).high
 
 
 def _part(draft: Draft, population: Population, done: Mapping[str, Part], ahead: Mapping[str, float]) -> Part:
-    node, graph = population.node, draft.graph
+    node, graph, limits = population.node, draft.graph, Formats.of(draft.chip)
 
     def source(name: str) -> tuple[float, Range]:
         unit = done[name].unit if name in done else ahead.get(name, 1.0)
-        return unit, sent_by(done[name].population if name in done else graph[name])
+        return unit, sent_by(done[name].population if name in done else graph[name], limits)
 
     if isinstance(node, Membrane):
-        return _neurons(draft, layer_of(graph, population, node, source), ahead.get(population.name))
+        layer = layer_of(graph, population, node, source, limits.membrane)
+        return _neurons(draft, layer, ahead.get(population.name))
     if isinstance(node, Astrocyte) and node.modulates:
-        return Part(*quantised_astrocytes(graph, population, node))
+        return Part(*quantised_astrocytes(graph, population, node, limits))
     if isinstance(node, Astrocyte):
-        weights = Limits.of(draft.chip).weight
-        return quantised_signals(graph, population, node, source, draft.calibration, weights)
+        return quantised_signals(graph, population, node, source, draft.calibration, limits)
     if isinstance(node, SigmaDelta):
-        allowed = Limits.of(draft.chip).weight
         unit_of = lambda name: source(name)[0]  # noqa: E731
-        return Part(*quantised_sigma_delta(graph, population, node, unit_of, allowed), SIGMA_DELTA_MESSAGE)
+        return Part(*quantised_sigma_delta(graph, population, node, unit_of, limits), SIGMA_DELTA_MESSAGE)
     if isinstance(node, Constant):
         return Part(_always_on(population), (), ())
     return Part(population, (), (), 1 / node.unit if isinstance(node, Input) else 1.0)
@@ -117,7 +119,7 @@ def _part(draft: Draft, population: Population, done: Mapping[str, Part], ahead:
 
 def _neurons(draft: Draft, layer: Layer, unit: float | None) -> Part:
     """A layer at the Scale that was given, that its numbers have, that data or the worst case ask for."""
-    limits = Limits.of(draft.chip)
+    limits = Formats.of(draft.chip)
     if (given := draft.scales.get(layer.name)) is not None:
         return rounded(layer, replace(given, origin="given"), limits)
     if unit is None and (scale := on_grid(layer, limits)) is not None:

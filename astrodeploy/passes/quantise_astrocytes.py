@@ -5,21 +5,22 @@ from functools import partial
 
 import numpy as np
 
-from astrodeploy.arithmetic import STATE_MAX
+from astrodeploy.arithmetic import ALIGNMENT, STATE_MAX
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments import KINDS
 from astrodeploy.compartments.astrocyte import LOG_BITS, TRACE_BITS
 from astrodeploy.compartments.lif import GAIN, GAIN_UNITY
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Compartments, Connection, Graph, Population
 from astrodeploy.ir.arrays import Array, FloatArray
-from astrodeploy.ir.numbers import DECAY, WEIGHT_MAX, Fixed, initial_states, mantissa_and_shift
+from astrodeploy.ir.numbers import DECAY, Fixed, initial_states, mantissa_and_shift
 from astrodeploy.ir.wiring import Dense
 from astrodeploy.passes.base import Notes
 from astrodeploy.program import Note
 
 
 def quantised_astrocytes(
-    graph: Graph, population: Population, node: Astrocyte
+    graph: Graph, population: Population, node: Astrocyte, limits: Formats
 ) -> tuple[Population, tuple[Connection, ...], Notes]:
     """The integer population, the connections that end in it, and what was rounded."""
     name, kind = population.name, KINDS["astrocyte"]
@@ -27,7 +28,7 @@ def quantised_astrocytes(
     decay = float(node.decay.flat[0])
     per_count = decay * 2.0**TRACE_BITS / node.period  # trace for a count of one, at weights of one
     most = STATE_MAX / node.period if node.set_point else 0.0
-    whole, factors, error = _pool(name, pool.weight, per_count / kind.parameters["drive"].high, most)
+    whole, factors, error = _pool(name, pool.weight, per_count / kind.parameters["drive"].high, most, limits)
     window = node.period * factors  # integer counts that make a drive of 1.0
     set_point = Fixed(kind.parameters["set_point"], 1.0).round(node.set_point * window, f"{name}.set_point")
     trace_decay = DECAY.round(np.full(population.size, decay), f"{name}.trace_decay")
@@ -78,8 +79,10 @@ def _factor(name: str, what: str, value: float) -> tuple[int, int]:
     return mantissa_and_shift(value, parameters[what], parameters[f"{what}_shift"], f"{name}.{what}")
 
 
-def _pool(name: str, weight: Array, least_factor: float, most: float) -> tuple[Array, FloatArray, float]:
-    """Pool weights as int8, the integer that makes 1.0 in each row, and the largest relative error.
+def _pool(
+    name: str, weight: Array, least_factor: float, most: float, limits: Formats
+) -> tuple[Array, FloatArray, float]:
+    """Pool weights as the chip's, the integer that makes 1.0 in each row, and the largest relative error.
 
     Rows whose weights are multiples of their least one are exact; they are multiplied further where
     the factor would be too small, or as far as a step then counts no more than `most`. All others are
@@ -94,13 +97,22 @@ def _pool(name: str, weight: Array, least_factor: float, most: float) -> tuple[A
             f"{name} observes nothing: a domain is empty, or is the whole layer with its own mean as target; "
             "give more domains, or a number of spikes per neuron and step as target"
         )
+    held, total = limits.weight.high, magnitude.sum(1)
+    arriving = limits.accumulator >> ALIGNMENT  # all that a step may bring
     multiples = weight / least[:, None]
-    exact = np.all(np.abs(multiples - np.rint(multiples)) < 1e-9, 1) & (largest <= WEIGHT_MAX * least)
-    room = np.floor(WEIGHT_MAX * least / largest + 1e-9)
-    finest = np.floor(most * least / magnitude.sum(1))
+    exact = np.all(np.abs(multiples - np.rint(multiples)) < 1e-9, 1) & (largest <= held * least)
+    exact &= total <= arriving * least
+    room = np.floor(np.minimum(held * least / largest + 1e-9, arriving * least / total))
+    finest = np.floor(most * least / total)
     multiple = np.clip(np.maximum(np.ceil(least_factor * least), finest), 1, np.maximum(room, 1))
-    factors = np.where(exact, multiple / least, WEIGHT_MAX / largest)
+    summed = np.maximum(arriving - np.count_nonzero(weight, 1), 0) / total  # rounding may add 1 to each
+    factors = np.where(exact, multiple / least, np.minimum(held / largest, summed))
+    if not np.all(factors):
+        raise UnsupportedError(
+            f"{name} pools {np.count_nonzero(weight, 1).max()} neurons, more than the chip's accumulator of "
+            f"{limits.accumulator} adds up in a step: give it more domains, each of fewer neurons"
+        )
     scaled = weight * factors[:, None]
     whole = np.diff(np.floor(np.cumsum(scaled, 1) + 0.5), prepend=0)
-    whole = np.clip(whole, -WEIGHT_MAX, WEIGHT_MAX)  # a sum's last bit may be wrong
+    whole = np.clip(whole, -held, held)  # a sum's last bit may be wrong
     return whole.astype(np.int8), factors, float(np.abs(whole - scaled).max() / np.abs(scaled).max())

@@ -5,23 +5,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from astrodeploy.compartments import Range
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments.sigma_delta import ACTIVATION_BITS, MESSAGE_BITS, sigma_delta
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import SigmaDelta
-from astrodeploy.ir.numbers import Fixed
+from astrodeploy.ir.numbers import Fixed, bias_format
 from astrodeploy.passes.base import Notes
 from astrodeploy.program import Note
-from astrodeploy.quantisation.scales import EXPONENTS
 
 MESSAGE = 2.0**-MESSAGE_BITS  # what a message of 1 means
 ACTIVATION = 2.0**ACTIVATION_BITS  # integers that make an activation of 1.0
 
 
 def quantised_sigma_delta(
-    graph: Graph, population: Population, node: SigmaDelta, unit_of: Callable[[str], float], allowed: Range
+    graph: Graph, population: Population, node: SigmaDelta, unit_of: Callable[[str], float], limits: Formats
 ) -> tuple[Population, tuple[Connection, ...], Notes]:
     """The integer population, the connections that end in it, and what was rounded.
 
@@ -33,8 +32,8 @@ def quantised_sigma_delta(
     connections, notes = [], []
     for each in graph.into(name):
         exact = each.wiring.values * unit_of(each.source) * received
-        exponent = _exponent(each.name, exact, allowed)
-        rounded = Fixed(allowed, 2.0**-exponent).round(exact, each.name)
+        exponent = _exponent(each.name, exact, limits)
+        rounded = Fixed(limits.weight, 2.0**-exponent).round(exact, each.name)
         values = rounded.integers.astype(np.int8)
         connections.append(replace(each, wiring=each.wiring.with_values(values), exponent=exponent))
         notes.append(
@@ -44,6 +43,14 @@ def quantised_sigma_delta(
         node.threshold.ravel(), f"{name}.threshold"
     )
     bias = Fixed(kind.parameters["bias"], ACTIVATION).round(node.bias.ravel(), f"{name}.bias")
+    if limits.sets_biases:
+        largest = float(np.abs(bias.exact).max(initial=0.0))
+        if largest > limits.bias.high:
+            raise UnsupportedError(
+                f"{name} has biases of up to {largest:.0f} on the chip, which holds a mantissa of "
+                f"{limits.bias.mantissa} << 0..{limits.bias.shifts}: make them smaller"
+            )
+        bias = bias_format(bias, limits.bias)
     size = population.size
     compartments = Compartments(
         kind=kind,
@@ -59,14 +66,16 @@ def quantised_sigma_delta(
     return replace(population, node=compartments), tuple(connections), tuple(notes)
 
 
-def _exponent(name: str, exact: FloatArray, allowed: Range) -> int:
+def _exponent(name: str, exact: FloatArray, limits: Formats) -> int:
     """The exponent at which whole numbers stay whole, else the least that holds the largest weight."""
     whole = np.rint(exact).astype(np.int64)
-    fine = next(
-        e for e in range(EXPONENTS.low, 64) if np.abs(exact).max(initial=0.0) <= allowed.high * 2.0**e
-    )
+    largest, held = np.abs(exact).max(initial=0.0), limits.exponent
+    fine = next(e for e in range(held.low, 1 << 10) if largest <= limits.weight.high * 2.0**e)
     if np.allclose(whole, exact, rtol=1e-9, atol=1e-9):
         fine = max(fine, 0)
-    if fine > EXPONENTS.high:
-        raise UnsupportedError(f"{name}: its weights reach {np.abs(exact).max():.0f} on the chip: scale them")
+    if fine > held.high:
+        raise UnsupportedError(
+            f"{name}: its weights reach {largest:.0f} on the chip, which holds {limits.weight} times at most "
+            f"2^{held.high}: scale them"
+        )
     return fine

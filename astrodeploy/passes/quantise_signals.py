@@ -11,13 +11,13 @@ from math import ceil, floor, log2
 
 import numpy as np
 
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments import Range
 from astrodeploy.compartments.functions import LOG_BITS
 from astrodeploy.compartments.graded import (
     ARGUMENTS,
     EXPONENT_BITS,
     LONG,
-    MESSAGE,
     SCALE,
     SHARE_BITS,
     WIDE,
@@ -33,7 +33,6 @@ from astrodeploy.ir.numbers import DECAY, Fixed, Rounded
 from astrodeploy.ir.wiring import Wiring
 from astrodeploy.program import Note
 from astrodeploy.quantisation.rounding import Part
-from astrodeploy.quantisation.scales import EXPONENTS
 from astrodeploy.quantisation.seen import Calibration, Extent
 
 FEW = 256  # integers that a message should reach, so that rounding is less than 0.2 % of it
@@ -44,11 +43,11 @@ Source = Callable[[str], tuple[float, Range]]
 
 
 def message_unit(
-    graph: Graph, population: Population, node: Astrocyte, calibration: Calibration | None
+    graph: Graph, population: Population, node: Astrocyte, calibration: Calibration | None, limits: Formats
 ) -> float:
     """What a message of 1 of such an astrocyte means, before anything else of it is known."""
     extent = extent_of(graph, population, calibration)
-    bits = floor(log2(MESSAGE.high / (MARGIN * extent.message or 1.0)))
+    bits = floor(log2(limits.signal.high / (MARGIN * extent.message or 1.0)))
     factored = _has_factor(graph, population)
     return 2.0 ** -(bits if factored else min(bits, OUTPUT_UNITS.get(node.output, bits)))
 
@@ -81,12 +80,12 @@ def quantised_signals(
     node: Astrocyte,
     source: Source,
     calibration: Calibration | None,
-    weights: Range,
+    limits: Formats,
 ) -> Part:
     """The integer population, the connections that end in it, and what was rounded.
 
-    `source` tells what a message of 1 of a population means, and all it may send; `weights` what a
-    weight may be. Raises UnsupportedError where a format can't hold a value.
+    `source` tells what a message of 1 of a population means, and all it may send; `limits` what the
+    chip holds. Raises UnsupportedError where a format can't hold a value.
     """
     extent = extent_of(graph, population, calibration)
     ports = {c.port for c in graph.into(population.name)}
@@ -98,9 +97,10 @@ def quantised_signals(
         factor="factor" in ports,
         output=node.output,
         slow=bool(node.slow),
+        message=limits.signal,
     )
-    made = _Made(graph, population, node, form, extent, source, weights)
-    return made.part(message_unit(graph, population, node, calibration))
+    made = _Made(graph, population, node, form, extent, source, limits)
+    return made.part(message_unit(graph, population, node, calibration, limits))
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class _Made:
     form: Form
     extent: Extent
     source: Source
-    weights: Range
+    limits: Formats
 
     def part(self, meaning: float) -> Part:
         """All of it; a message of 1 is to stand for `meaning`."""
@@ -238,8 +238,8 @@ class _Made:
         connections, worst = [], 0.0
         for each, weights in zip(into, scaled, strict=True):
             exact = weights.values * unit
-            exponent = _exponent(exact, self.weights)
-            values = np.clip(np.rint(exact * 2.0**-exponent), self.weights.low, self.weights.high)
+            exponent = _exponent(exact, self.limits)
+            values = np.clip(np.rint(exact * 2.0**-exponent), self.limits.weight.low, self.limits.weight.high)
             error = np.abs(values - exact * 2.0**-exponent).max(initial=0.0)
             worst = max(worst, float(error / np.abs(exact * 2.0**-exponent).max(initial=1e-300)))
             wiring = each.wiring.with_values(values.astype(np.int8))
@@ -249,6 +249,7 @@ class _Made:
     def _unit(
         self, port: str, into: list[Connection], scaled: list[Wiring], largest: float, most: float
     ) -> float:
+        arriving = min(WIDE.high, self.limits.arriving)
         low = high = np.zeros(1)
         for each, weights in zip(into, scaled, strict=True):
             messages = self.source(each.source)[1]
@@ -256,12 +257,12 @@ class _Made:
             low, high = low + least, high + greatest
         worst = float(np.maximum(high, -low).max())
         # rounding a weight up adds at most half a unit in 64 of the largest
-        most = min(most, (WIDE.high - 2 * len(into)) / (worst * (1 + 1 / self.weights.high)))
-        most = min(most, self.weights.high * 2.0**EXPONENTS.high / largest)
+        most = min(most, (arriving - 2 * len(into)) / (worst * (1 + 1 / self.limits.weight.high)))
+        most = min(most, self.limits.weight.high * 2.0**self.limits.exponent.high / largest)
         plain = all(np.ptp(np.abs(w.values[w.values != 0])) == 0 for w in scaled if np.any(w.values))
         if plain or port in POWER_PORTS:
             return 2.0 ** floor(log2(most))
-        full = self.weights.high / largest
+        full = self.limits.weight.high / largest
         return float(full * 2.0 ** floor(log2(most / full)))
 
     # ---- what is sent ----------------------------------------------------------------------------
@@ -280,7 +281,7 @@ class _Made:
                     f"the chip's holds {most / MARGIN:g} with its margin of {MARGIN}: make what arrives smaller"
                 )
             return unit
-        held = WIDE.high if self.form.factor else MESSAGE.high
+        held = WIDE.high if self.form.factor else self.form.message.high
         room = 2.0 ** floor(log2(held / (MARGIN * self.extent.output or 1.0)))
         return room if self.form.factor else max(message, room)
 
@@ -336,10 +337,10 @@ class _Made:
         return tuple(notes)
 
 
-def _exponent(exact: FloatArray, allowed: Range) -> int:
+def _exponent(exact: FloatArray, limits: Formats) -> int:
     """The least exponent that holds the largest weight; one at which all are whole, where there is one."""
     largest = float(np.abs(exact).max(initial=0.0)) or 1.0
-    return max(EXPONENTS.low, ceil(log2(largest / allowed.high) - 1e-9))
+    return max(limits.exponent.low, ceil(log2(largest / limits.weight.high) - 1e-9))
 
 
 def _mantissas(values: FloatArray, mantissa: Range, name: str) -> tuple[IntArray, int]:

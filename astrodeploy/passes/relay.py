@@ -55,7 +55,8 @@ def _hop(graph: Graph, source: Population, name: str, delay: int) -> tuple[Graph
         return graph, graph[name]
     one = np.ones(source.shape)
     node = LIF(tau=graph.dt * one, r=one, v_leak=0 * one, v_threshold=one / 2, v_reset=0 * one, bias=0 * one)
-    relay = Population(name, source.shape, node, source.depth)
+    role = "neurons" if source.is_input else source.role
+    relay = Population(name, source.shape, node, source.depth, role)
     link = Connection(source.name, name, "current", OneToOne(np.ones(source.size)), delay=delay)
     populations, connections = (*graph.populations, relay), (*graph.connections, link)
     return replace(graph, populations=populations, connections=connections), relay

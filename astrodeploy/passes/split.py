@@ -120,8 +120,10 @@ def _divided(draft: Draft, graph: Graph, stored: Stored) -> tuple[Graph, Note]:
     added += [_one_to_one(each, whole.target, whole.port, whole.exponent) for each in last]
     kept = [c for c in graph.connections if c.name != whole.name]
     late = 1 + (whole.exponent < 0)
-    limits, asked = draft.chip.core_limits, _asked(stored).max(1).tolist()
-    needed = ", ".join(f"{k} {n} of {limits[k]}" for k, n in zip(FAN_IN, asked, strict=True))
+    limits, asked = draft.chip.core_numbers, _asked(stored).max(1).tolist()
+    needed = ", ".join(
+        f"{k} {n} of {limits[k].value}{limits[k].doubt}" for k, n in zip(FAN_IN, asked, strict=True)
+    )
     text = (
         f"{whole.wiring.shape[1]} sources, of which a neuron alone asks {needed} of a core: added up in {len(parts)} "
         f"part{'s' * (len(parts) > 1)}, by {len(ends) * target.size} neurons more; {target.name} answers {late} "

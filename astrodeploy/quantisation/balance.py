@@ -11,13 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from astrodeploy.arithmetic import ALIGNMENT
+from astrodeploy.chip.formats import Formats
 from astrodeploy.ir.arrays import FloatArray, IntArray
 from astrodeploy.ir.wiring import OneToOne, Sparse, Wiring
 from astrodeploy.quantisation.layer import Layer
-from astrodeploy.quantisation.scales import Limits, Scale, keeps_laws
+from astrodeploy.quantisation.scales import Scale, keeps_laws
 
 
-def balanced(layer: Layer, scale: Scale, limits: Limits) -> Mapping[str, FloatArray] | None:
+def balanced(layer: Layer, scale: Scale, limits: Formats) -> Mapping[str, FloatArray] | None:
     """The integers of a layer's weights by connection; None where they would break a law of the ports."""
     weights = {
         each.name: _balanced(
@@ -29,7 +30,7 @@ def balanced(layer: Layer, scale: Scale, limits: Limits) -> Mapping[str, FloatAr
     return weights if keeps_laws(layer, scale, limits, weights) else None
 
 
-def _balanced(wiring: Wiring, factor: float, limits: Limits) -> FloatArray:
+def _balanced(wiring: Wiring, factor: float, limits: Formats) -> FloatArray:
     exact = wiring.values * factor
     nearest = np.clip(np.rint(exact), limits.weight.low, limits.weight.high)
     lost = (exact - nearest).ravel()

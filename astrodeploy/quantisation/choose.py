@@ -15,17 +15,15 @@ from math import ceil, inf, log2
 import numpy as np
 
 from astrodeploy.arithmetic import ALIGNMENT, STATE_BITS, STATE_MAX
+from astrodeploy.chip.formats import Formats
 from astrodeploy.ir.arrays import FloatArray
-from astrodeploy.ir.numbers import BIAS_MAX
 from astrodeploy.program import Note
 from astrodeploy.quantisation.balance import balanced
 from astrodeploy.quantisation.compensate import Compensation
 from astrodeploy.quantisation.harm import Response, Statistics, harm
 from astrodeploy.quantisation.layer import Layer, Synapses
-from astrodeploy.quantisation.rounding import Part, has_biases, rounded
+from astrodeploy.quantisation.rounding import Part, has_room, rounded
 from astrodeploy.quantisation.scales import (
-    EXPONENTS,
-    Limits,
     Scale,
     keeps_laws,
     largest_bias,
@@ -54,7 +52,7 @@ BETTER = 0.98  # a trial's error must fall so far to change what the weights alo
 
 
 def chosen(
-    layer: Layer, calibration: Calibration, limits: Limits, unit: float | None = None
+    layer: Layer, calibration: Calibration, limits: Formats, unit: float | None = None
 ) -> tuple[Part, Note]:
     """The best integers of a layer, and how it was chosen.
 
@@ -70,7 +68,7 @@ def chosen(
 # ---- candidates ------------------------------------------------------------------------------------
 
 
-def _ranked(layer: Layer, calibration: Calibration, limits: Limits, unit: float | None) -> list[Scale]:
+def _ranked(layer: Layer, calibration: Calibration, limits: Formats, unit: float | None) -> list[Scale]:
     """Legal Scales, the one whose weights do least harm first."""
     statistics = [Statistics.of(each, calibration) for each in layer.synapses]
     response = Response.of(layer, calibration.steps)
@@ -78,17 +76,12 @@ def _ranked(layer: Layer, calibration: Calibration, limits: Limits, unit: float 
     found = []
     for membrane in _membranes(layer, seen, limits, unit):
         scale, error = _exponents(layer, membrane, statistics, response, limits)
-        if error < inf and _has_thresholds(layer, membrane) and keeps_laws(layer, scale, limits):
-            for each in (s for s in _shifts(layer, scale, seen, unit) if has_biases(layer, s)):
+        if error < inf and keeps_laws(layer, scale, limits):
+            for each in (s for s in _shifts(layer, scale, seen, unit) if has_room(layer, s, limits)):
                 found.append((error + _message_error(layer, each, calibration), each))
     if not found:
         return [replace(worst_case(layer, limits), origin="calibration")]
     return [scale for _, scale in sorted(found, key=lambda pair: pair[0])]
-
-
-def _has_thresholds(layer: Layer, membrane: float) -> bool:
-    """Whether no threshold becomes 0."""
-    return not layer.spikes or float(layer.threshold.min()) * membrane / (1 << ALIGNMENT) > 0.5
 
 
 def _message_error(layer: Layer, scale: Scale, calibration: Calibration) -> float:
@@ -102,12 +95,12 @@ def _message_error(layer: Layer, scale: Scale, calibration: Calibration) -> floa
     return float(np.square(found - few).mean())
 
 
-def _membranes(layer: Layer, seen: Seen, limits: Limits, unit: float | None) -> Iterator[float]:
+def _membranes(layer: Layer, seen: Seen, limits: Formats, unit: float | None) -> Iterator[float]:
     """Scales to compare, in octaves below the largest that leaves room."""
-    most = _most(layer, seen)
+    most = _most(layer, seen, limits)
     weights = max((float(np.abs(s.weights.values).max(initial=0.0)) for s in layer.synapses), default=0.0)
     if weights:
-        most = min(most, limits.weight.high * 2.0 ** (EXPONENTS.high + ALIGNMENT) / weights)
+        most = min(most, limits.weight.high * 2.0 ** (limits.exponent.high + ALIGNMENT) / weights)
     if unit is not None:
         yield from (2.0**bits / unit for bits in range(STATE_BITS) if 2.0**bits / unit <= most)
         return
@@ -116,11 +109,13 @@ def _membranes(layer: Layer, seen: Seen, limits: Limits, unit: float | None) -> 
     yield from dict.fromkeys(min(most, membrane) for membrane in octaves)
 
 
-def _most(layer: Layer, seen: Seen) -> float:
+def _most(layer: Layer, seen: Seen, limits: Formats) -> float:
     """The largest scale that leaves what was seen its margin, and threshold, bias and rest their formats."""
-    limits = [
-        _quotient(STATE_MAX, MEMBRANE_MARGIN * seen.membrane),
-        _quotient(BIAS_MAX, largest_bias(layer)),
+    highest = limits.threshold.high << ALIGNMENT
+    held = STATE_MAX if layer.spikes else min(STATE_MAX, highest + (1 << ALIGNMENT) - 1)  # it must not spike
+    rooms = [
+        _quotient(held, MEMBRANE_MARGIN * seen.membrane),
+        _quotient(limits.bias.high, largest_bias(layer)),
         _quotient(STATE_MAX, float(np.abs(layer.rest).max())),
     ]
     width = 1 << (STATE_BITS - 1)
@@ -128,10 +123,10 @@ def _most(layer: Layer, seen: Seen) -> float:
     if layer.spikes:
         threshold = float(layer.threshold.max())
         fine = (LEAST_THRESHOLD << ALIGNMENT) / threshold
-        limits[0] = max(limits[0], fine)
+        rooms[0] = max(rooms[0], fine)
         current = max(current, min(fine, _quotient(width, LEAST_CURRENT_MARGIN * seen.current)))
-        limits.append((STATE_MAX + 1) / 2 / threshold)
-    most = min(*limits, current)
+        rooms += [(STATE_MAX + 1) / 2 / threshold, highest / threshold]
+    most = min(*rooms, current)
     return most if most < inf else float(1 << (STATE_BITS // 2))
 
 
@@ -139,7 +134,7 @@ def _quotient(room: float, needed: float) -> float:
     return room / needed if needed else inf
 
 
-def _most_legal(layer: Layer, most: float, limits: Limits) -> float:
+def _most_legal(layer: Layer, most: float, limits: Formats) -> float:
     """`most`, or it halved until nothing that can arrive leaves the accumulator."""
     membrane = most
     for _ in range(STATE_BITS):
@@ -150,19 +145,19 @@ def _most_legal(layer: Layer, most: float, limits: Limits) -> float:
     return membrane
 
 
-def _least(each: Synapses, membrane: float, limits: Limits) -> int:
+def _least(each: Synapses, membrane: float, limits: Formats) -> int:
     largest = float(np.abs(each.weights.values).max(initial=0.0))
-    return least_exponent(largest * membrane / (1 << ALIGNMENT), limits.weight)
+    return least_exponent(largest * membrane / (1 << ALIGNMENT), limits)
 
 
-def _fitting(each: Synapses, membrane: float, limits: Limits) -> list[int]:
+def _fitting(each: Synapses, membrane: float, limits: Formats) -> list[int]:
     """The least exponent that holds all weights, and smaller ones beyond which only a few lie."""
     least = _least(each, membrane, limits)
     units = np.abs(each.weights.values) * (membrane / (1 << ALIGNMENT))
     found = []
     for exponent in range(least, least - CLIPS, -1):
         beyond = np.count_nonzero(units > (limits.weight.high + 0.5) * 2.0**exponent)
-        if EXPONENTS.low <= exponent <= EXPONENTS.high and beyond <= MOST_BEYOND * units.size:
+        if limits.exponent.low <= exponent <= limits.exponent.high and beyond <= MOST_BEYOND * units.size:
             found.append(exponent)
     return found
 
@@ -182,7 +177,7 @@ def _shifts(layer: Layer, scale: Scale, seen: Seen, unit: float | None) -> Itera
 
 
 def _exponents(
-    layer: Layer, membrane: float, statistics: list[Statistics], response: Response, limits: Limits
+    layer: Layer, membrane: float, statistics: list[Statistics], response: Response, limits: Formats
 ) -> tuple[Scale, float]:
     """For a scale, the exponents whose rounded weights move the membranes least, and by how much, squared."""
     exponents: dict[str, int] = {}
@@ -212,7 +207,7 @@ class _Tried:
 
 
 def _search(
-    layer: Layer, limits: Limits, bench: Bench, compensation: Compensation, ranked: list[Scale]
+    layer: Layer, limits: Formats, bench: Bench, compensation: Compensation, ranked: list[Scale]
 ) -> _Tried:
     """The best of the first few, and from there on every change of one number that makes it better."""
 
@@ -230,7 +225,7 @@ def _search(
     left = int(np.clip(WORK / cost, *TRIALS)) - len(first)
     moves = _moves(layer, best.scale, limits)
     while left and (scale := next(moves, None)) is not None:
-        if _key(scale) in seen or not (keeps_laws(layer, scale, limits) and has_biases(layer, scale)):
+        if _key(scale) in seen or not (keeps_laws(layer, scale, limits) and has_room(layer, scale, limits)):
             continue
         seen.add(_key(scale))
         other, left = tried(scale), left - 1
@@ -243,7 +238,7 @@ def _key(scale: Scale) -> tuple[object, ...]:
     return scale.membrane, *scale.exponents.values(), scale.shift, *scale.rounding.items()
 
 
-def _moves(layer: Layer, scale: Scale, limits: Limits) -> Iterator[Scale]:
+def _moves(layer: Layer, scale: Scale, limits: Formats) -> Iterator[Scale]:
     """Scales that differ in one number: an exponent, the direction of a rounding, the membrane's scale."""
     for each in layer.synapses:
         exponent = scale.exponents[each.name]

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from astrodeploy.arithmetic import ALIGNMENT, DECAY_UNITY
+from astrodeploy.chip.formats import Formats
 from astrodeploy.ir.arrays import Array, FloatArray
 from astrodeploy.ir.wiring import Conv, Dense
 from astrodeploy.quantisation.layer import Layer, Synapses
-from astrodeploy.quantisation.scales import Limits, Scale, integers
+from astrodeploy.quantisation.scales import Scale, integers
 from astrodeploy.quantisation.seen import Calibration
 
 ROUNDS = 3
@@ -56,7 +57,7 @@ class Compensation:
         """Correlations of what a layer's sources sent, as its membranes keep it."""
         return cls(tuple(_blocks(layer, calibration)))
 
-    def weights(self, scale: Scale, limits: Limits) -> Mapping[str, FloatArray]:
+    def weights(self, scale: Scale, limits: Formats) -> Mapping[str, FloatArray]:
         """The integers of every weight of the blocks, by connection, in the shape of the values."""
         found: dict[str, FloatArray] = {}
         for block in self.blocks:
@@ -84,7 +85,7 @@ def _rows(each: Synapses, group: int) -> FloatArray:
 
 
 def _put(
-    found: dict[str, FloatArray], each: Synapses, group: int, part: FloatArray, scale: Scale, limits: Limits
+    found: dict[str, FloatArray], each: Synapses, group: int, part: FloatArray, scale: Scale, limits: Formats
 ) -> None:
     values = each.weights.values
     if each.name not in found:
@@ -94,7 +95,7 @@ def _put(
     found[each.name][group * outputs : (group + 1) * outputs] = part.reshape(outputs, *values.shape[1:])
 
 
-def _compensated(exact: FloatArray, steps: FloatArray, power: FloatArray, limits: Limits) -> FloatArray:
+def _compensated(exact: FloatArray, steps: FloatArray, power: FloatArray, limits: Formats) -> FloatArray:
     """Integers next to `exact` (targets, sources) whose error, in `steps`, has the least power."""
     low, high = np.clip([np.floor(exact), np.ceil(exact)], limits.weight.low, limits.weight.high)
     whole = np.clip(np.rint(exact), limits.weight.low, limits.weight.high)

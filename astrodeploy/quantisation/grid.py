@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from astrodeploy.arithmetic import ALIGNMENT, STATE_MAX, THRESHOLD_MAX
+from astrodeploy.arithmetic import ALIGNMENT, STATE_MAX
+from astrodeploy.chip.formats import EXPONENT, Formats
 from astrodeploy.ir.arrays import FloatArray
-from astrodeploy.ir.numbers import BIAS_MAX, Rounded, bias_format
+from astrodeploy.ir.numbers import Rounded, bias_format
 from astrodeploy.quantisation.layer import Layer, Synapses
 from astrodeploy.quantisation.scales import (
-    EXPONENTS,
-    Limits,
     Scale,
     is_whole,
     keeps_laws,
@@ -17,10 +16,11 @@ from astrodeploy.quantisation.scales import (
 )
 
 TELLING = 16
-MULTIPLES = sorted({n * 2.0**bits for n in range(1, 128, 2) for bits in range(-EXPONENTS.high, ALIGNMENT)})
+SHIFTS = range(-EXPONENT.high, ALIGNMENT)
+MULTIPLES = sorted({n * 2.0**bits for n in range(1, 128, 2) for bits in SHIFTS})
 
 
-def on_grid(layer: Layer, limits: Limits) -> Scale | None:
+def on_grid(layer: Layer, limits: Formats) -> Scale | None:
     """The scale at which every number is whole in the chip's formats, or None.
 
     Numbers that are whole as they stand, v in the chip's own unit or in units of 64, come first; else
@@ -53,26 +53,26 @@ def _least_mantissa(weights: FloatArray) -> int | None:
     return next((m for m in range(1, 129) if is_whole(few * m) and is_whole(relative * m)), None)
 
 
-def _finest(layer: Layer, scale: Scale, limits: Limits) -> Scale:
+def _finest(layer: Layer, scale: Scale, limits: Formats) -> Scale:
     """The same numbers times the largest power of two that leaves the room of the worst case."""
     most = worst_case(layer, limits).membrane
-    for bits in range(EXPONENTS.high + ALIGNMENT, 0, -1):
+    for bits in range(EXPONENT.high + ALIGNMENT, 0, -1):
         factor = scale.membrane * 2.0**bits / (1 << ALIGNMENT)
         if scale.membrane * 2.0**bits <= most and (finer := _at(layer, factor, limits)) is not None:
             return finer
     return scale
 
 
-def _at(layer: Layer, factor: float, limits: Limits) -> Scale | None:
+def _at(layer: Layer, factor: float, limits: Formats) -> Scale | None:
     """The Scale that multiplies mantissas by `factor`, where everything is whole and within its format."""
     membrane = factor * (1 << ALIGNMENT)
-    if layer.spikes and not _is_threshold(layer.threshold * factor):
+    if layer.spikes and not _is_threshold(layer.threshold * factor, limits):
         return None
-    if not (_is_bias(layer.bias * membrane) and _is_state(layer.rest * membrane)):
+    if not (_is_bias(layer.bias * membrane, limits) and _is_state(layer.rest * membrane)):
         return None
     exponents = {}
     for each in layer.synapses:
-        exponent = whole_exponent(each.weights.values * factor, limits.weight)
+        exponent = whole_exponent(each.weights.values * factor, limits)
         if exponent is None:
             return None
         exponents[each.name] = exponent
@@ -80,16 +80,17 @@ def _at(layer: Layer, factor: float, limits: Limits) -> Scale | None:
     return scale if keeps_laws(layer, scale, limits) else None
 
 
-def _is_threshold(mantissas: FloatArray) -> bool:
-    return is_whole(mantissas) and np.rint(mantissas.min()) > 0 and np.rint(mantissas.max()) <= THRESHOLD_MAX
+def _is_threshold(mantissas: FloatArray, limits: Formats) -> bool:
+    most = limits.threshold.high
+    return is_whole(mantissas) and np.rint(mantissas.min()) > 0 and np.rint(mantissas.max()) <= most
 
 
-def _is_bias(values: FloatArray) -> bool:
+def _is_bias(values: FloatArray, limits: Formats) -> bool:
     whole = np.rint(values)
-    if not is_whole(values) or np.abs(whole).max(initial=0) > BIAS_MAX:
+    if not is_whole(values) or np.abs(whole).max(initial=0) > limits.bias.high:
         return False
     exact = Rounded(whole.astype(np.int64), whole)
-    return bool(np.array_equal(bias_format(exact).integers, exact.integers))
+    return bool(np.array_equal(bias_format(exact, limits.bias).integers, exact.integers))
 
 
 def _is_state(values: FloatArray) -> bool:

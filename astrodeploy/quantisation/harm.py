@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from astrodeploy.arithmetic import ALIGNMENT, DECAY_UNITY
+from astrodeploy.chip.formats import Formats
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.wiring import Conv, Wiring
 from astrodeploy.quantisation.layer import Layer, Synapses
-from astrodeploy.quantisation.scales import Limits, integers
+from astrodeploy.quantisation.scales import integers
 from astrodeploy.quantisation.seen import Calibration
 
 
@@ -69,7 +70,7 @@ class Response:
 
 
 def harm(
-    each: Synapses, membrane: float, exponent: int, known: Statistics, response: Response, limits: Limits
+    each: Synapses, membrane: float, exponent: int, known: Statistics, response: Response, limits: Formats
 ) -> float:
     """The mean square of the distance that the membranes move, in thresholds."""
     values = each.weights.values

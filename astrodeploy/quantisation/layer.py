@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from astrodeploy.arithmetic import DECAY_UNITY
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments import Kind, Range
-from astrodeploy.compartments.graded import MESSAGE as SIGNAL
-from astrodeploy.compartments.lif import MESSAGE, RECTIFIED, Variant, neuron
+from astrodeploy.compartments.lif import MESSAGE, Variant, neuron
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Compartments, Connection, CubaLIF, Graph, Population
 from astrodeploy.ir.arrays import FloatArray
@@ -18,7 +18,6 @@ from astrodeploy.ir.verify import message_range
 from astrodeploy.ir.wiring import Wiring
 
 GAIN_EXCESS = 1.0025  # the chip's power of two, a quadratic, is at most 0.25 % above the true one
-SENT: dict[str, Range] = {"spikes": Range(0, 1), "membrane": MESSAGE, "rectified": RECTIFIED}
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +61,7 @@ class Layer:
     gains: FloatArray | None
     largest_gain: float
     heard: bool
+    message: Range  # what its membrane may be on its way to other neurons
 
     @property
     def name(self) -> str:
@@ -85,13 +85,22 @@ class Layer:
             return neuron(Variant(gain=self.gains is not None))
         node = self.node
         refractory = node.refractory > 0
-        return neuron(Variant(self.gains is not None, node.reset, node.comparison, refractory, node.sends))
+        message = MESSAGE if self.spikes else self.message
+        return neuron(
+            Variant(self.gains is not None, node.reset, node.comparison, refractory, node.sends, message)
+        )
 
 
 def layer_of(
-    graph: Graph, population: Population, node: Membrane, source: Callable[[str], tuple[float, Range]]
+    graph: Graph,
+    population: Population,
+    node: Membrane,
+    source: Callable[[str], tuple[float, Range]],
+    message: Range = MESSAGE,
 ) -> Layer:
     """Fold a population; `source` tells what a message of 1 of a population means, and all it may send.
+
+    `message` is what its own membrane may be on its way to others.
 
     Raises UnsupportedError for a bias that `lower` should have moved.
     """
@@ -127,6 +136,7 @@ def layer_of(
         gains=gains,
         largest_gain=_largest_gain(graph, name),
         heard=any(True for _ in graph.out_of(name)),
+        message=message,
     )
 
 
@@ -145,11 +155,11 @@ def _largest_gain(graph: Graph, name: str) -> float:
     return float(max([1.0, *(GAIN_EXCESS * gain for gain in highest)]))
 
 
-def sent_by(population: Population) -> Range:
+def sent_by(population: Population, limits: Formats) -> Range:
     """What a population may send once it is quantised; 0, no message, is always part of it."""
     node = population.node
     if isinstance(node, Membrane):
-        return SENT[node.sends]
+        return Variant(sends=node.sends, message=limits.membrane).sent
     if isinstance(node, Astrocyte) and not node.modulates:
-        return SIGNAL
+        return limits.signal
     return message_range(population) if isinstance(node, Compartments) or population.is_input else Range(0, 1)

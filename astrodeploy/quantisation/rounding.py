@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from astrodeploy.arithmetic import ALIGNMENT, DECAY_UNITY, THRESHOLD_MAX
-from astrodeploy.compartments import KINDS, Kind
+from astrodeploy.arithmetic import ALIGNMENT, DECAY_UNITY
+from astrodeploy.chip.formats import Formats
+from astrodeploy.compartments import KINDS
 from astrodeploy.compartments.lif import GAIN_UNITY
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Compartments, Connection, Population
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import Membrane
-from astrodeploy.ir.numbers import BIAS_MAX, DECAY, Fixed, Rounded, bias_format, initial_states
+from astrodeploy.ir.numbers import DECAY, Fixed, Rounded, bias_format, initial_states
 from astrodeploy.program import Note
 from astrodeploy.quantisation.layer import Layer, Synapses
-from astrodeploy.quantisation.scales import Limits, Scale, integers
+from astrodeploy.quantisation.scales import Scale, integers
 
 CHANGED = 1e-9  # relative error from which on a weight counts as changed
 Notes = tuple[Note, ...]
@@ -36,7 +37,7 @@ class Part:
 
 
 def rounded(
-    layer: Layer, scale: Scale, limits: Limits, weights: Mapping[str, FloatArray] | None = None
+    layer: Layer, scale: Scale, limits: Formats, weights: Mapping[str, FloatArray] | None = None
 ) -> Part:
     """The integers of a layer; `weights` are those of connections that are not rounded to the nearest.
 
@@ -45,13 +46,13 @@ def rounded(
     name, kind = layer.name, layer.kind
     weights = weights or {}
     pairs = [_synapses(layer, each, scale, limits, weights.get(each.name)) for each in layer.synapses]
-    parameters = _parameters(layer, scale, kind)
+    parameters = _parameters(layer, scale, limits)
     if layer.spikes and np.any(parameters["threshold"].integers == 0):
         raise UnsupportedError(
-            f"{name} has thresholds that round to 0 on the chip, where its weights need the range: "
-            "they are too far apart, scale them"
+            f"{name} has thresholds that round to 0 on the chip, where its weights need the range, with integers of "
+            f"{limits.weight} times at most 2^{limits.exponent.high}: they are too far apart, scale them"
         )
-    whole = {key: each.integers for key, each in parameters.items()} | _settings(layer, scale)
+    whole = {key: each.integers for key, each in parameters.items()} | _settings(layer, scale, limits)
     compartments = Compartments(
         kind=kind,
         parameters={key: whole[key] for key in kind.parameters},
@@ -72,17 +73,18 @@ def rounded(
 
 
 def _synapses(
-    layer: Layer, each: Synapses, scale: Scale, limits: Limits, values: FloatArray | None
+    layer: Layer, each: Synapses, scale: Scale, limits: Formats, values: FloatArray | None
 ) -> tuple[Connection, Note]:
     exponent = scale.exponents[each.name]
     exact = each.weights.values * (scale.membrane / (1 << ALIGNMENT) * 2.0**-exponent)
-    if values is None:
+    if values is None or not np.any(values):  # what is rounded for the sum's sake must not lose all of it
         values = integers(each.weights.values, scale.membrane, exponent, limits.weight)
     found = _change(exact, values, limits)
     if found["rounded to zero"] == 1 and len(layer.synapses) == 1:
         raise UnsupportedError(
-            f"{each.name}: all its weights round to 0 on the chip, beside the thresholds and biases of "
-            f"{layer.name}: leave it out, or rescale the layer"
+            f"{each.name}: all its weights round to 0 on the chip, beside the thresholds and biases of {layer.name}: "
+            f"weights are integers times at least 2^{limits.exponent.low}, thresholds at most {limits.threshold.high}, "
+            f"biases {limits.bias.high}, an accumulator {limits.accumulator}: leave it out, or rescale the layer"
         )
     connection = replace(
         each.connection, wiring=each.weights.with_values(values.astype(np.int8)), exponent=exponent
@@ -90,7 +92,7 @@ def _synapses(
     return connection, _weight_note(each.name, exponent, limits.weight.bits, found)
 
 
-def _change(exact: FloatArray, values: FloatArray, limits: Limits) -> dict[str, float]:
+def _change(exact: FloatArray, values: FloatArray, limits: Formats) -> dict[str, float]:
     """What rounding did to weights; shares are of those that are not zero."""
     size = np.abs(exact)
     error = np.abs(values - exact)
@@ -129,17 +131,17 @@ def _modulation(connection: Connection) -> Connection:
 DIRECTIONS = {"nearest": np.rint, "down": np.floor, "up": np.ceil}
 
 
-def _parameters(layer: Layer, scale: Scale, kind: Kind) -> dict[str, Rounded]:
+def _parameters(layer: Layer, scale: Scale, limits: Formats) -> dict[str, Rounded]:
     bias = Fixed(KINDS["lif"].parameters["bias"], scale.membrane)
     name = layer.name
     parameters = {
         "du": _towards(scale, "du", DECAY.round(layer.du / DECAY_UNITY, f"{name}.du")),
         "dv": _towards(scale, "dv", DECAY.round(layer.dv / DECAY_UNITY, f"{name}.dv")),
-        "bias": bias_format(bias.round(layer.bias + _offset(layer, scale), f"{name}.bias")),
-        "modulated_bias": bias_format(bias.round(layer.modulated_bias, f"{name}.bias")),
+        "bias": bias_format(bias.round(layer.bias + _offset(layer, scale), f"{name}.bias"), limits.bias),
+        "modulated_bias": bias_format(bias.round(layer.modulated_bias, f"{name}.bias"), limits.bias),
     }
     if layer.spikes:
-        threshold = Fixed(kind.parameters["threshold"], scale.membrane / (1 << ALIGNMENT))
+        threshold = Fixed(limits.threshold, scale.membrane / (1 << ALIGNMENT))
         parameters["threshold"] = _towards(
             scale, "threshold", threshold.round(layer.threshold, f"{name}.threshold")
         )
@@ -156,10 +158,13 @@ def _towards(scale: Scale, key: str, nearest: Rounded) -> Rounded:
     return Rounded(np.where(whole, nearest.integers, moved), nearest.exact)
 
 
-def has_biases(layer: Layer, scale: Scale) -> bool:
-    """Whether every bias fits its format."""
+def has_room(layer: Layer, scale: Scale, limits: Formats) -> bool:
+    """Whether every bias and threshold fits its format, and no threshold becomes 0."""
     biases = np.abs([layer.bias + _offset(layer, scale), layer.modulated_bias])
-    return float(biases.max()) * scale.membrane <= BIAS_MAX
+    if float(biases.max()) * scale.membrane > limits.bias.high:
+        return False
+    mantissas = layer.threshold * scale.membrane / (1 << ALIGNMENT)
+    return not layer.spikes or bool(mantissas.min() > 0.5 and mantissas.max() <= limits.threshold.high)
 
 
 def _offset(layer: Layer, scale: Scale) -> FloatArray:
@@ -173,14 +178,16 @@ def half_message(scale: Scale) -> float:
     return scale.unit / 2 if scale.centred else 0.0
 
 
-def _settings(layer: Layer, scale: Scale) -> dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _settings(
+    layer: Layer, scale: Scale, limits: Formats
+) -> dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]]:
     """The parameters that are no numbers of the float network."""
     size = layer.population.size
     settings = {
         "refractory": np.full(size, layer.node.refractory),
         "message_shift": np.full(size, scale.shift),
     }
-    return settings if layer.spikes else settings | {"threshold": np.full(size, THRESHOLD_MAX)}
+    return settings if layer.spikes else settings | {"threshold": np.full(size, limits.threshold.high)}
 
 
 def _rest(layer: Layer, scale: Scale) -> dict[str, FloatArray]:

@@ -6,17 +6,15 @@ from math import ceil, floor, log2
 
 import numpy as np
 
-from astrodeploy.arithmetic import ALIGNMENT, DECAY_UNITY, STATE_BITS, STATE_MAX, THRESHOLD_MAX
-from astrodeploy.chip import Chip
+from astrodeploy.arithmetic import ALIGNMENT, DECAY_UNITY, STATE_BITS, STATE_MAX
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments import Range
-from astrodeploy.compartments.lif import CURRENT, MESSAGE
+from astrodeploy.compartments.lif import MESSAGE
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir.arrays import FloatArray
-from astrodeploy.ir.numbers import BIAS_MAX, WEIGHT
 from astrodeploy.quantisation.layer import Layer
 
 HEADROOM = 4  # v can reach this many thresholds before it saturates
-EXPONENTS = Range(-8, 7)  # weight exponents of the chip
 UNLEAKING_STEPS = 64  # a membrane without leak and threshold has room for as many steps of its largest input
 WHOLE = 1e-6  # relative error below which a number counts as whole: it came from a float32 division
 MESSAGE_SHIFT = STATE_BITS - MESSAGE.bits  # of a membrane: the largest v is the largest message
@@ -48,21 +46,6 @@ class Scale:
         return (1 << self.shift) / self.membrane
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a chip holds: `weight` a weight's integer, `accumulator` all that arrives in a step, << 6."""
-
-    weight: Range
-    accumulator: int
-
-    @classmethod
-    def of(cls, chip: Chip) -> "Limits":
-        """Of a chip, at most those of the compartments."""
-        weight = Range.signed(min(WEIGHT.bits, chip.widths.weight_bits.value))
-        port = CURRENT.range.high << ALIGNMENT
-        return cls(weight, min(port, chip.accumulator_limit or STATE_MAX << ALIGNMENT))
-
-
 def integers(weights: FloatArray, scale: float, exponent: int, allowed: Range) -> FloatArray:
     """The chip's weights of float ones: rounded to the nearest, held at the ends."""
     exact = weights * (scale / (1 << ALIGNMENT) * 2.0**-exponent)
@@ -70,7 +53,7 @@ def integers(weights: FloatArray, scale: float, exponent: int, allowed: Range) -
 
 
 def keeps_laws(
-    layer: Layer, scale: Scale, limits: Limits, weights: Mapping[str, FloatArray] | None = None
+    layer: Layer, scale: Scale, limits: Formats, weights: Mapping[str, FloatArray] | None = None
 ) -> bool:
     """Whether all that can arrive in a step fits, whatever the sources send; `weights` as in `rounded`."""
     low = high = np.zeros(1)
@@ -85,9 +68,9 @@ def keeps_laws(
     return float(np.maximum(-low, high).max()) * (1 << ALIGNMENT) <= limits.accumulator
 
 
-def least_exponent(largest: float, allowed: Range) -> int:
-    """The least exponent that holds a weight of so many units of the accumulator."""
-    return max(EXPONENTS.low, ceil(log2(largest / allowed.high) - 1e-9)) if largest else 0
+def least_exponent(largest: float, limits: Formats) -> int:
+    """The least exponent that holds a weight of so many units of the accumulator; may be larger than the chip's."""
+    return max(limits.exponent.low, ceil(log2(largest / limits.weight.high) - 1e-9)) if largest else 0
 
 
 def require_finite_memory(layer: Layer) -> None:
@@ -113,12 +96,13 @@ def is_whole(values: FloatArray) -> bool:
     return bool(np.all(np.abs(values - np.rint(values)) <= WHOLE * np.maximum(1.0, np.abs(values))))
 
 
-def whole_exponent(values: FloatArray, allowed: Range) -> int | None:
+def whole_exponent(values: FloatArray, limits: Formats) -> int | None:
     """The least exponent at which whole numbers are whole and fit the chip's weight; None without one."""
-    if not (values.size and np.abs(values).max() < allowed.high << EXPONENTS.high + 1 and is_whole(values)):
+    allowed, most = limits.weight, limits.exponent.high
+    if not (values.size and np.abs(values).max() < allowed.high << most + 1 and is_whole(values)):
         return None if values.size else 0
     integers = np.rint(values).astype(np.int64)
-    for exponent in range(EXPONENTS.high + 1):
+    for exponent in range(most + 1):
         mantissas = integers >> exponent
         if np.any(mantissas << exponent != integers):
             return None
@@ -155,7 +139,7 @@ def _worst(layer: Layer) -> _Worst:
     return _Worst(float(np.maximum(high, -low).max()), largest, float(np.max(messages)))
 
 
-def worst_case(layer: Layer, limits: Limits) -> Scale:
+def worst_case(layer: Layer, limits: Formats) -> Scale:
     """The largest scale that keeps every accumulator whole, with all bits of weight used.
 
     In every step, all inputs of one sign are active, at the largest gain; the threshold leaves HEADROOM,
@@ -165,15 +149,15 @@ def worst_case(layer: Layer, limits: Limits) -> Scale:
     require_finite_memory(layer)
     worst, gain = _worst(layer), layer.largest_gain
     steps = memory(layer)
-    headroom = _headroom(layer, worst.total * gain * steps)
+    headroom = _headroom(layer, worst.total * gain * steps, limits)
     if biased := largest_bias(layer):
-        headroom = min(headroom, BIAS_MAX / biased)
+        headroom = min(headroom, limits.bias.high / biased)
     membrane = headroom if worst.largest == 0 or worst.total == 0 else _within(layer, limits, worst, headroom)
     exponents = {each.name: _exponent_of(each.weights.values, membrane, limits) for each in layer.synapses}
-    return Scale(membrane, exponents)
+    return Scale(membrane, exponents, shift=STATE_BITS - limits.membrane.bits)
 
 
-def _within(layer: Layer, limits: Limits, worst: _Worst, headroom: float) -> float:
+def _within(layer: Layer, limits: Formats, worst: _Worst, headroom: float) -> float:
     """The scale at most `headroom` at which no accumulator overflows."""
     gain, steps = layer.largest_gain, memory(layer)
     floors = len(layer.synapses) << ALIGNMENT  # every connection's arrival is rounded down
@@ -182,29 +166,31 @@ def _within(layer: Layer, limits: Limits, worst: _Worst, headroom: float) -> flo
     rounded_up = worst.total + worst.messages * worst.largest / limits.weight.high / 2
     unit = limits.weight.high * (1 << ALIGNMENT) / worst.largest  # the scale at exponent 0
     limit = min(headroom, arriving / rounded_up)
-    if limit >= unit * 2.0**EXPONENTS.low:
-        return float(unit * 2.0 ** min(EXPONENTS.high, floor(log2(limit / unit))))
-    half = 2.0 ** (EXPONENTS.low + ALIGNMENT - 1)  # half a unit of weight at the least exponent
+    if limit >= unit * 2.0**limits.exponent.low:
+        return float(unit * 2.0 ** min(limits.exponent.high, floor(log2(limit / unit))))
+    half = 2.0 ** (limits.exponent.low + ALIGNMENT - 1)  # half a unit of weight at the least exponent
     limit = min(headroom, (arriving - worst.messages * half) / worst.total)
     if limit <= 0:
         raise UnsupportedError(
             f"{layer.name} sums {worst.messages:.0f} inputs over up to {steps:.0f} steps, more than its current "
-            f"of {STATE_BITS} bits holds: use fewer inputs or a shorter tau_syn"
+            f"of {STATE_BITS} bits and an accumulator of {limits.accumulator} in a step hold at the least weight "
+            f"exponent of {limits.exponent.low}: use fewer inputs or a shorter tau_syn"
         )
     return float(limit)
 
 
-def _headroom(layer: Layer, current: float) -> float:
+def _headroom(layer: Layer, current: float, limits: Formats) -> float:
     """The largest scale at which v has room: for overshoot over its threshold, or for all it may reach."""
+    highest = limits.threshold.high << ALIGNMENT
     if layer.spikes:
-        return float((STATE_MAX + 1) / HEADROOM / layer.threshold.max())
+        return float(min((STATE_MAX + 1) / HEADROOM, highest) / layer.threshold.max())
     leak = np.maximum(np.rint(layer.dv) / DECAY_UNITY, 1 / UNLEAKING_STEPS)
     reach = np.abs(layer.rest) + (current + np.abs(layer.bias) + np.abs(layer.modulated_bias)) / leak
     largest = float(reach.max())
-    return (THRESHOLD_MAX << ALIGNMENT) / (largest or 1.0)
+    return (limits.threshold.high << ALIGNMENT) / (largest or 1.0)
 
 
-def _exponent_of(weights: FloatArray, membrane: float, limits: Limits) -> int:
+def _exponent_of(weights: FloatArray, membrane: float, limits: Formats) -> int:
     units = weights * (membrane / (1 << ALIGNMENT))
-    exact = whole_exponent(units, limits.weight)
-    return least_exponent(float(np.abs(units).max(initial=0.0)), limits.weight) if exact is None else exact
+    exact = whole_exponent(units, limits)
+    return least_exponent(float(np.abs(units).max(initial=0.0)), limits) if exact is None else exact

@@ -10,7 +10,7 @@ from astrodeploy.engines.reference import flat, given, simulate
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Astrocyte, Graph, Input, Population
 from astrodeploy.ir.arrays import Array, FloatArray
-from astrodeploy.ir.nodes import Membrane
+from astrodeploy.ir.nodes import LIF, Membrane
 
 NEURON_STEPS = 20_000_000  # of all samples together: some seconds, and some hundred megabytes
 MOST_SAMPLES = 128
@@ -137,7 +137,7 @@ def _before_reset(graph: Graph, population: Population, v: FloatArray, u: FloatA
     rest = flat(node.v_leak, size) - (origin if node.sends == "spikes" else 0)
     before = np.concatenate([np.broadcast_to(rest, (len(v), 1, size)), v[:, :-1]], axis=1)
     constant = leak * rest
-    if type(node).__name__ == "LIF":
+    if isinstance(node, LIF):  # of a CubaLIF the bias is a part of the current
         constant = constant + flat(node.drive(graph.dt), size) * flat(node.bias, size)
     return np.asarray(before * (1 - leak) + u + constant)
 

@@ -12,13 +12,14 @@ import numpy as np
 
 from astrodeploy.arithmetic import ALIGNMENT
 from astrodeploy.chip import Chip
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments import Range
 from astrodeploy.ir import Compartments, Graph, Input, Population
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import Membrane
 from astrodeploy.program import Program
 from astrodeploy.quantisation.layer import layer_of, sent_by
-from astrodeploy.quantisation.scales import MESSAGE_SHIFT, Limits, Scale
+from astrodeploy.quantisation.scales import MESSAGE_SHIFT, Scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,29 +71,30 @@ def _scale(program: Program, population: Population) -> Scale:
 def grids(graph: Graph, scales: Mapping[str, Scale], chip: Chip) -> dict[str, Grid]:
     """The grid of every connection into a layer with a Scale; `graph` is the Program's reference."""
     found: dict[str, Grid] = {}
+    limits = Formats.of(chip)
     for population in graph.populations:
         scale, node = scales.get(population.name), population.node
         if scale is None or not isinstance(node, Membrane):
             continue
         bare = replace(node, bias=np.zeros_like(node.bias))
-        layer = layer_of(graph, population, bare, lambda name: _source(graph[name], scales))
+        layer = layer_of(graph, population, bare, lambda name: _source(graph[name], scales, limits))
         for each in layer.synapses:
             wiring = each.connection.wiring
             per_weight = wiring.with_values(np.ones_like(wiring.values)).scaled(layer.factor * each.unit)
             with np.errstate(divide="ignore"):
                 unit = 2.0 ** scale.exponents[each.name] * (1 << ALIGNMENT) / scale.membrane
                 step = unit / np.abs(per_weight.values)
-            found[each.name] = Grid(np.asarray(step), Limits.of(chip).weight)
+            found[each.name] = Grid(np.asarray(step), limits.weight)
     return found
 
 
-def _source(population: Population, scales: Mapping[str, Scale]) -> tuple[float, Range]:
+def _source(population: Population, scales: Mapping[str, Scale], limits: Formats) -> tuple[float, Range]:
     """What a message of 1 means, and what may be sent."""
     node, scale = population.node, scales.get(population.name)
     if isinstance(node, Input):
-        return 1 / node.unit, sent_by(population)
+        return 1 / node.unit, sent_by(population, limits)
     graded = isinstance(node, Membrane) and node.sends != "spikes" and scale is not None
-    return (scale.unit if graded and scale is not None else 1.0), sent_by(population)
+    return (scale.unit if graded and scale is not None else 1.0), sent_by(population, limits)
 
 
 def fake_quantised(graph: Graph, scales: Mapping[str, Scale], chip: Chip) -> Graph:

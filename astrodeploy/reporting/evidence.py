@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 from astrodeploy.compare import INTEGER_ENGINES, Verification, verify
+from astrodeploy.compartments import KINDS
 from astrodeploy.costs import Estimate, estimate
 from astrodeploy.engines import FLOAT_ENGINES, run
 from astrodeploy.errors import EngineError, InputError, UnsupportedError
@@ -114,7 +115,7 @@ def log_gain_probes(program: Program) -> tuple[str, ...]:
 
 def keeps_log_gain(population: Population) -> bool:
     """Whether a population has a state that is the logarithm of a gain."""
-    return isinstance(population.node, Compartments) and "log_gain" in population.node.kind.states
+    return isinstance(population.node, Compartments) and population.node.kind == KINDS["astrocyte"]
 
 
 def _check(order: Order) -> None:

@@ -61,11 +61,11 @@ def generators(weights: np.ndarray, decays: np.ndarray) -> Graph:
 
 
 def _compartments(name: str, kind: str, size: int, parameters: dict) -> Population:
-    """Neurons at rest."""
+    """A part of the astrocyte at rest: all of its compartments are."""
     made = KINDS[kind]
     values = {k: np.broadcast_to(np.asarray(v, np.int64), (size,)) for k, v in parameters.items()}
     rest = {k: np.full(size, state.initial) for k, state in made.states.items()}
-    return Population(name, (size,), Compartments(made, values, rest))
+    return Population(name, (size,), Compartments(made, values, rest), role="astrocytes")
 
 
 def _connection(source: str, target: str, wiring: Dense | OneToOne) -> Connection:

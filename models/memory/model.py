@@ -111,11 +111,11 @@ class Memory(torch.nn.Module):
         self.overlaps = Astrocyte(number)
         forgotten = period * dt * setting.temperature / setting.tau_p
         self.gains = Astrocyte(number, period=period, decay=forgotten, drive=self.growth, output="exp2")
-        self.share = Astrocyte(1, output="power", exponent=-1.0)
+        self.share = Astrocyte(1, output="power", exponent=-1.0, role="astrocytes")
         self.level = Astrocyte(1, period=period, output="log2")
         self.gated = Astrocyte(number, period=period)
         self.recall = _linear(xi.T.contiguous())
-        self.neurons = Astrocyte(neurons, decay=dt / setting.tau_x, drive=weight, output="tanh")
+        self.neurons = _neurons(neurons, dt / setting.tau_x, weight)
 
     def at_rest(self, cue: torch.Tensor) -> tuple[Any, ...]:
         """The state before the first step."""
@@ -155,7 +155,7 @@ class Frozen(torch.nn.Module):
         self.number, self.start = len(patterns), setting.sigma / weight
         self.compare, self.recall = _linear(xi), _linear(xi.T.contiguous())
         self.overlaps = Astrocyte(len(patterns))
-        self.neurons = Astrocyte(neurons, decay=setting.dt / setting.tau_x, drive=weight, output="tanh")
+        self.neurons = _neurons(neurons, setting.dt / setting.tau_x, weight)
 
     def forward(self, cue: torch.Tensor, state: Any = None) -> tuple[torch.Tensor, Any]:
         """One step of the network."""
@@ -165,6 +165,11 @@ class Frozen(torch.nn.Module):
         m, _ = self.overlaps(self.compare(phi))
         phi, neurons = self.neurons(self.recall(sent) + cue * self.start, neurons)
         return m, (phi, m, neurons)
+
+
+def _neurons(number: int, leak: float, weight: float) -> Astrocyte:
+    """Graded neurons: a leaky sum, and the tanh of it."""
+    return Astrocyte(number, decay=leak, drive=weight, output="tanh", role="neurons")
 
 
 def _linear(weight: torch.Tensor) -> torch.nn.Linear:

@@ -13,7 +13,7 @@ from float_networks import several_inputs
 from torch_networks import Chain, Hybrid, spikes, values
 
 import astrodeploy as ad
-from astrodeploy import engines
+from astrodeploy import engines, errors
 from astrodeploy.cli import main
 from astrodeploy.errors import EngineError
 from astrodeploy.frontends.nir.file import to_nir
@@ -697,3 +697,26 @@ def test_a_program_is_replaced_and_a_changed_one_refused(cli, folder):
             r"tensors.safetensors was\s+changed after it was written: make the Program anew", err
         )
     assert cli("inspect", "net.astro")[0] == 2
+
+
+def test_a_fault_of_ours_is_told_in_one_sentence(cli, folder, monkeypatch):
+    def broken(graph):
+        raise KeyError("lost")
+
+    monkeypatch.setattr("astrodeploy.passes.canonicalise.canonical", broken)
+    refused(
+        cli("compile", folder / "chain.pt"),
+        r"canonicalise .*KeyError.*fault of astrodeploy.*please report",
+        3,
+    )
+
+
+def test_an_assertion_of_ours_is_told_too(cli, folder, monkeypatch):
+    monkeypatch.setattr("astrodeploy.costs.energy.operation_count", lambda each: impossible())
+
+    def impossible():
+        namespace = {"__file__": errors.__file__}
+        exec(compile("assert False, 'never'", errors.__file__, "exec"), namespace)
+
+    outcome = cli("estimate", folder / "chain.astro", "--rate", "0.1")
+    refused(outcome, r"an assertion raised AssertionError at errors.py:1 \(never\).*fault of astrodeploy", 3)

@@ -191,7 +191,9 @@ def test_loihi1_has_it_as_two_compartments_and_loihi2_as_a_program():
     assert loihi1.missing_operations(kind) == loihi2.missing_operations(kind) == ()
     assert (loihi1.compartments_of(kind), loihi2.compartments_of(kind)) == (2, 1)
     assert loihi1.compartments_of(KINDS["lif"]) == 1
-    assert loihi1.compartments_of(replace(kind, name="other")) == 1  # it is not the chip's own
+    called = kind.renamed("other", lambda group, name: f"{group}_{name}")
+    assert loihi1.compartments_of(called) == 2  # what it is called decides nothing
+    assert loihi1.compartments_of(replace(kind, states={**kind.states, "u1": KINDS["lif"].states["v"]})) == 1
     impostor = replace(KINDS["astrocyte"], name="sic")
     assert loihi1.missing_operations(impostor)
 

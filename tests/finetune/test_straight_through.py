@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from astrodeploy import arithmetic
 from astrodeploy.compartments.lif import Variant, neuron
 from astrodeploy.finetune.straight_through import floored, functions, rounded, rounded_bias
-from astrodeploy.ir.numbers import BIAS_MAX, Rounded, bias_format
+from astrodeploy.ir.numbers import BIAS, Rounded, bias_format
 
 WIDTH = torch.tensor([1000.0], dtype=torch.float64)
 STATES = st.lists(st.integers(-(1 << 24), 1 << 24), min_size=1, max_size=8)
@@ -84,9 +84,9 @@ def test_a_spike_has_the_gradient_of_its_distance_to_the_threshold_and_its_reset
     assert v.grad.tolist() == [1, 0, 0]
 
 
-@given(st.lists(st.floats(-2 * BIAS_MAX, 2 * BIAS_MAX), min_size=1, max_size=20))
+@given(st.lists(st.floats(-2 * BIAS.high, 2 * BIAS.high), min_size=1, max_size=20))
 @settings(max_examples=100, deadline=None)
 def test_biases_as_the_chip_holds_them(values):
-    held = np.clip(values, -BIAS_MAX, BIAS_MAX)
+    held = np.clip(values, -BIAS.high, BIAS.high)
     expected = bias_format(Rounded(np.rint(held).astype(np.int64), held)).integers
     assert np.array_equal(rounded_bias(tensor(values)).numpy(), expected)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from legality.folder import Connection, Folder, Population, number, read
 from legality.memory import Asked, Memory, Part, asked, stored
-from legality.network import NETWORK_RULES, Found, operations, state_bits, width_of
+from legality.network import NETWORK_RULES, Found, fixed_kind, operations, state_bits, width_of
 
 LIMITS = {  # what a core holds: its name in the Program, and that of the chip's limit
     "compartments": "compartments_per_core",
@@ -84,7 +84,7 @@ class Counted:
             part = Part.of(each["ranges"], population.shape)
             self._homes[population.name].append((i, part))
             self.held[population.name][part.neurons] += 1
-            joined = self.folder.chip["execution"]["joined"].get((population.kind or {}).get("name"))
+            joined = self.folder.chip["execution"]["joined"].get(fixed_kind(self.folder, population))
             self.loads[i]["compartments"] += part.neurons.size * (number(joined) or 1)
             self.loads[i]["memory_bits"] += part.neurons.size * _neuron_bits(population)
 
@@ -120,10 +120,11 @@ class Counted:
                 continue
             neurons = Part.of(each["ranges"], population.shape).neurons
             kept = {k: v[neurons] for k, v in population.parameters.items()}
-            thresholds |= set(kept.get("threshold", np.array([])).tolist())
-            for n in ("", 1, 2):  # a compartment, and two that are joined
-                if {f"du{n}", f"dv{n}"} <= set(kept):
-                    decays |= set(zip(kept[f"du{n}"].tolist(), kept[f"dv{n}"].tolist(), strict=True))
+            held = population.kind["registers"]
+            for name in held["thresholds"]:
+                thresholds |= set(kept[name].tolist())
+            for current, membrane in held["decays"]:  # of a compartment, or of two that are joined
+                decays |= set(zip(kept[current].tolist(), kept[membrane].tolist(), strict=True))
             for c in self.folder.network.connections:
                 if c.target == population.name:
                     formats.add((self.encodings[c.name], c.exponent, c.delay > 1))
@@ -157,7 +158,7 @@ def _neuron_bits(population: Population) -> int:
 def _instructions(folder: Folder, population: Population) -> int:
     """The chip's instructions of a population's program; none where the chip has the kind as it is."""
     execution = folder.chip["execution"]
-    if population.kind["name"] in [*execution["kinds"], *execution["joined"]]:
+    if fixed_kind(folder, population) is not None:
         return 0
     known = execution["operations"]
     return sum(len(known[name]["instructions"]) for name in operations(population.kind) if name in known)

@@ -30,6 +30,21 @@ def operations(kind: dict) -> list[str]:
     return [name for name in every if name not in FREE]
 
 
+DECAYED = ["subtract", "multiply", "shift_toward_zero"]
+FIRED = ["saturate", "shift_left", "less", "select"]
+CURRENT = [*DECAYED, "shift_left", "add", "wrap"]
+PROGRAMS = {  # what the chips' own kinds do, whatever they are called
+    "lif": ["shift_left", *DECAYED, "add", "wrap", *DECAYED, "add", "add", *FIRED],
+    "sic": [*CURRENT, *DECAYED, "add", "saturate", *CURRENT, *DECAYED, "add", "maximum", "add", *FIRED],
+}
+
+
+def fixed_kind(folder: Folder, population: Population) -> str | None:
+    """The chip's own kind that a population is of; None for one that runs as a program."""
+    execution, done = folder.chip["execution"], operations(population.kind) if population.kind else None
+    return next((k for k in (*execution["kinds"], *execution["joined"]) if PROGRAMS.get(k) == done), None)
+
+
 def _neurons(folder: Folder) -> list[Population]:
     return [p for p in folder.network.populations.values() if p.kind is not None]
 
@@ -39,8 +54,7 @@ def chip_executes_every_kind(folder: Folder) -> Found:
     execution = folder.chip["execution"]
     for population in _neurons(folder):
         missing = set(operations(population.kind)) - set(execution["operations"])
-        fixed = [*execution["kinds"], *execution["joined"]]
-        if population.kind["name"] not in fixed and missing:
+        if missing and fixed_kind(folder, population) is None:
             yield f"{population.name} needs the operations {', '.join(sorted(missing))}"
 
 
@@ -69,20 +83,21 @@ def messages_have_their_width(folder: Folder) -> Found:
 def parameters_have_their_width(folder: Folder) -> Found:
     """Thresholds, decays and biases fit the chip's fields."""
     threshold, decay = folder.width("threshold_mantissa_bits"), folder.width("decay_bits")
-    most = {
-        "threshold": None if threshold is None else (1 << threshold) - 1,
-        **{f"d{x}{n}": None if decay is None else 1 << decay for x in "uv" for n in ("", 1, 2)},
-    }
+    mantissa = folder.width("bias_mantissa_bits")
     for population in _neurons(folder):
-        for name, values in population.parameters.items():
-            limit = most.get(name)
+        held = population.kind["registers"]
+        most = dict.fromkeys(held["thresholds"], None if threshold is None else (1 << threshold) - 1)
+        most |= dict.fromkeys(
+            (name for pair in held["decays"] for name in pair), None if decay is None else 1 << decay
+        )
+        for name, limit in most.items():
+            values = population.parameters[name]
             if limit is not None and (values.min() < 0 or values.max() > limit):
                 yield f"{population.name}.{name} is {values.min()}..{values.max()}, the chip holds 0..{limit}"
-        bias, mantissa = population.parameters.get("bias"), folder.width("bias_mantissa_bits")
-        if bias is not None and mantissa is not None:
-            wrong = [b for b in set(bias.tolist()) if not _is_bias(b, folder)]
+        for name in held["biases"] if mantissa is not None else ():
+            wrong = [b for b in set(population.parameters[name].tolist()) if not _is_bias(b, folder)]
             if wrong:
-                yield f"{population.name}.bias is {wrong[0]}, which is no mantissa of {mantissa} bits and a shift"
+                yield f"{population.name}.{name} is {wrong[0]}, which is no mantissa of {mantissa} bits and a shift"
 
 
 def _is_bias(bias: int, folder: Folder) -> bool:

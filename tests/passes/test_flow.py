@@ -7,7 +7,7 @@ import pytest
 from float_networks import astrocyte, cuba, edge, gain_control, graph, lif
 
 from astrodeploy.chip import load_target
-from astrodeploy.errors import AstrodeployError
+from astrodeploy.errors import CompilerBug, DoesNotFit, InputError
 from astrodeploy.ir import Population
 from astrodeploy.passes import flow
 from astrodeploy.passes.base import Draft
@@ -131,8 +131,53 @@ class Careless:
 def test_a_pass_that_breaks_a_law_is_named_with_those_before_it(monkeypatch):
     monkeypatch.setitem(flow.PASSES, "careless", Careless())
     with pytest.raises(
-        AstrodeployError, match=r"^after the pass careless \(before it: canonicalise, retime\): .*'gone'"
+        CompilerBug, match=r"^after the pass careless \(before it: canonicalise, retime\): .*'gone'"
     ):
         flow.run_flow(drafted(), ("canonicalise", "retime", "careless", "quantise"))
-    with pytest.raises(AstrodeployError, match=r"^after the pass careless \(before it: nothing\)"):
+    with pytest.raises(CompilerBug, match=r"^after the pass careless \(before it: nothing\)"):
         flow.run_flow(drafted(), ("careless",))
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A pass that fails in a way that it does not mean to."""
+
+    error: Exception
+    name = "failing"
+
+    def apply(self, draft):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [KeyError("lost"), AssertionError("never"), ZeroDivisionError()])
+def test_what_a_pass_did_not_mean_to_raise_is_a_fault_of_ours(monkeypatch, error):
+    monkeypatch.setitem(flow.PASSES, "failing", Failing(error))
+    told = rf"^the pass failing \(before it: canonicalise\) raised {type(error).__name__} at test_flow.py:\d+"
+    with pytest.raises(
+        CompilerBug, match=rf"{told}.*a fault of astrodeploy, not of your network: please report"
+    ):
+        flow.run_flow(drafted(), ("canonicalise", "failing"))
+
+
+@pytest.mark.parametrize("error", [InputError("a user's"), DoesNotFit("too large"), MemoryError()])
+def test_what_a_pass_tells_the_user_stays(monkeypatch, error):
+    monkeypatch.setitem(flow.PASSES, "failing", Failing(error))
+    with pytest.raises(type(error)) as caught:
+        flow.run_flow(drafted(), ("canonicalise", "failing"))
+    assert caught.value is error
+
+
+@dataclass(frozen=True)
+class Forgetful:
+    """A placement that loses the last core."""
+
+    name = "place"
+
+    def apply(self, draft):
+        return replace(draft, cores=draft.cores[:-1]), ()
+
+
+def test_a_mapping_that_is_wrong_is_no_fault_of_the_network(monkeypatch):
+    monkeypatch.setitem(flow.PASSES, "place", Forgetful())
+    with pytest.raises(CompilerBug, match=r"^the pass check .* neurons lie on no core or on several"):
+        flow.run_flow(drafted(), flow.FLOW)

@@ -7,14 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from astrodeploy.chip import load_chip
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments import Range
 from astrodeploy.ir import Connection, Population
 from astrodeploy.ir.wiring import Conv, Dense, Sparse
 from astrodeploy.quantisation.balance import balanced
 from astrodeploy.quantisation.layer import layer_of
-from astrodeploy.quantisation.scales import Limits, worst_case
+from astrodeploy.quantisation.scales import worst_case
 
-LIMITS = Limits.of(load_chip("loihi2"))
+LIMITS = Formats.of(load_chip("loihi2"))
 
 
 def rounded(made):

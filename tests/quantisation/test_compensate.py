@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import astrodeploy as ad
+from astrodeploy.chip.formats import Formats
 from astrodeploy.compartments import Range
 from astrodeploy.ir import Population
 from astrodeploy.ir.wiring import Conv
 from astrodeploy.quantisation.compensate import TRUST, _compensated, _patches
-from astrodeploy.quantisation.scales import Limits
 
-LIMITS = Limits(Range.signed(8), 1 << 24)
+LIMITS = Formats(Range.signed(8), 1 << 24)
 
 
 @settings(max_examples=50, deadline=None)

@@ -13,7 +13,7 @@ from astrodeploy.compartments import KINDS, Range
 from astrodeploy.compartments.lif import Variant, neuron
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.arrays import Array, IntArray
-from astrodeploy.ir.numbers import BIAS_EXPONENT_MAX, BIAS_MANTISSA
+from astrodeploy.ir.numbers import BIAS
 from astrodeploy.ir.verify import arrival_range, message_range
 from astrodeploy.ir.wiring import Conv, Dense
 
@@ -69,11 +69,11 @@ def _in_whole_mantissas(population: Population, network: Graph, steps: int) -> b
 def _split_bias(bias: IntArray) -> tuple[IntArray, IntArray] | None:
     """Mantissa and exponent of every neuron, with the smallest exponents; None where one has none."""
     exponents = np.zeros_like(bias)
-    for exponent in range(BIAS_EXPONENT_MAX):
-        wide = ~_within(bias >> exponent, BIAS_MANTISSA)
+    for exponent in range(BIAS.shifts):
+        wide = ~_within(bias >> exponent, BIAS.mantissa)
         exponents[wide] = exponent + 1
     mantissas = bias >> exponents
-    exact = np.all(_within(mantissas, BIAS_MANTISSA)) and np.array_equal(mantissas << exponents, bias)
+    exact = np.all(_within(mantissas, BIAS.mantissa)) and np.array_equal(mantissas << exponents, bias)
     return (mantissas, exponents) if exact else None
 
 

@@ -157,7 +157,8 @@ class Builder:
             if signal.bias is not None:
                 biases[port] = signal.bias.reshape(shape)
             self.fed[name, port] = signal.terms
-        self.populations.append(Population(name, shape, _signal_node(module, biases)))
+        node = _signal_node(module, biases)
+        self.populations.append(Population(name, shape, node, role=module.role or ""))
         return Signal((Term(name),), shape), CellState(name)
 
     def _astrocyte_layer(self, path: str, module: AstrocyteLayer, signal: Signal) -> Any:
