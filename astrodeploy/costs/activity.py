@@ -100,7 +100,7 @@ class Recorded:
         return np.asarray(on.matrix @ total.T)
 
     def _reached(self, row: int, population: Population, into: Sequence[Wired]) -> Array:
-        """Whether a neuron has a stored synapse of a message that arrives, (steps, size)."""
+        """Whether a message that arrives has a weight other than 0 for a neuron, (steps, size)."""
         hit = np.zeros((self.steps, population.size), np.bool_)
         for each in into:
             c = each.stored.connection
@@ -218,7 +218,7 @@ class Expected:
 
     @staticmethod
     def _fan(wired: Wired, population: Population) -> FloatArray:
-        """Stored synapses that end in every neuron."""
+        """Synapses that end in every neuron."""
         ones = np.ones((1, wired.stored.connection.wiring.shape[1]), np.float32)
         return np.broadcast_to(wired.gathered(ones)[0].astype(np.float64), population.size)
 

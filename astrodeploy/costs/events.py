@@ -1,10 +1,11 @@
 """What happens on the cores: synaptic operations, updates, spikes and messages, per core and step.
 
     synaptic_operations_dense, ..._sparse, ..._convolution
-                         one per stored synapse of an axon that a message comes in by, under the encoding of its
-                         connection; a run-length list is a sparse one
-    active_updates       neurons that a message reached in the step, that are not at rest again since (`rest.py`),
-                         or that ran their window list
+                         one per weight other than 0 that a message meets, under the encoding of its connection;
+                         a run-length list is a sparse one. Zeros that are stored are none (as PilotNet-LIF's
+                         benchmark on Loihi 2 counts, and NeuroBench)
+    active_updates       neurons that a message reached in the step by such a weight, that are not at rest again
+                         since (`rest.py`), or that ran their window list
     inactive_updates     all others
     window_updates       window lists run (beside the active update of the same step)
     spikes               neurons that fired, or sent a graded message

@@ -67,7 +67,7 @@ def mapped(program: Program, spikes: np.ndarray, inputs: str) -> Mapped:
             into = [store(c, each.shape, program.chip) for c in program.network.into(each.name)]
             (encoding,) = {ENCODINGS[one.encoding] for one in into}  # SANA-FE takes one for a population
             layers.append(replace(_layer(each), encoding=encoding))
-            connections += [_connection(one.connection, one.encoding == "dense") for one in into]
+            connections += [_connection(one.connection) for one in into]
     cores = {each.name: _cores(program, each) for each in program.network.populations if not each.is_input}
     source = program.network.input
     used = sorted({int(core) for held in cores.values() for core in held})
@@ -88,10 +88,11 @@ def _layer(population: Population) -> Layer:
     return Layer(population.name, int(values["dv"][0]), int(values["threshold"][0]) * UNIT, "dense")
 
 
-def _connection(edge: Edge, all_stored: bool) -> Connection:
+def _connection(edge: Edge) -> Connection:
+    """Without the weights of 0, which we count no operations for and SANA-FE would."""
     assert edge.delay == 1, edge.name
     weights = _whole(edge.wiring) * 2**edge.exponent * UNIT
-    stored = np.ones(weights.shape, bool) if all_stored else weights != 0
+    stored = weights != 0
     name = f"{edge.source}_{edge.target}_{edge.lag}"
     return Connection(name, edge.source, edge.target, weights, stored)
 
