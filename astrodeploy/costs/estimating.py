@@ -9,6 +9,7 @@ from astrodeploy.chip import Board
 from astrodeploy.costs.activity import Expected, Recorded
 from astrodeploy.costs.answer import Estimate
 from astrodeploy.costs.energy import Costing
+from astrodeploy.costs.moments import MOST_STEPS
 from astrodeploy.costs.moving import on_board
 from astrodeploy.costs.rates import all_rates
 from astrodeploy.costs.timing import check_timing
@@ -102,8 +103,9 @@ def _assumed(
     shown = steps if steps is not None else network.encoder.steps if network.encoder else 1
     if shown < 1:
         raise InputError(f"steps must be at least 1, not {shown}")
-    waits = network.encoder or is_memoryless(program.reference)
-    length = shown + program.depth if waits else shown
+    length = shown + program.depth
+    if length > MOST_STEPS:
+        raise InputError(f"steps can be at most {MOST_STEPS - program.depth} here, not {shown}")
     told = ", ".join(f"{name} {rate:g}" for name, rate in firing.items())
     text = (
         f"events assumed, not counted, for an inference of {length} step{'s' * (length != 1)}; "
