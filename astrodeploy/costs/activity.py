@@ -174,9 +174,9 @@ class Piece:
         found = []
         for row in self.rows:
             last = self.last[name] if self.steps.start else waking.never
-            found.append(on.matrix @ waking.awake(row, self.steps, last).T)
+            found.append(waking.awake(row, self.steps, last))
             self.last[name] = last
-        return np.concatenate(found, axis=1)
+        return np.asarray(on.matrix @ np.concatenate(found).T.astype(np.float32))
 
     def clock(self, population: Population) -> FloatArray:
         """1 where the window list runs, else 0."""

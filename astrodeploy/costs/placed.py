@@ -26,6 +26,7 @@ SYNAPTIC = {  # by the encoding that a connection is stored in
     "runlength": "synaptic_operations_sparse",
     "convolution": "synaptic_operations_convolution",
 }
+FILLED = 4  # of so many numbers of a matrix at least one is not 0, if it is held as an array
 OUTSIDE = -1  # the core of what lies on none: the input
 
 
@@ -61,9 +62,12 @@ class Incidence:
     listed: "Callable[[], scipy.sparse.csr_array]"
 
     @cached_property
-    def matrix(self) -> "scipy.sparse.csr_array":
-        """(rows, sources)."""
-        return self.listed()
+    def matrix(self) -> "scipy.sparse.csr_array | FloatArray":
+        """(rows, sources); as an array where that is quicker and takes little more."""
+        found = self.listed()
+        if found.nnz * FILLED < found.shape[0] * found.shape[1]:
+            return found
+        return np.asarray(found.toarray(), np.float64)
 
 
 class Wired:

@@ -32,7 +32,8 @@ from astrodeploy.costs.prices import Prices
 from astrodeploy.costs.routes import Ways
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray
 
-ROUNDS = 60  # of the power iteration
+ROUNDS = 60  # of the power iteration, at most
+STEADY = 1e-13  # what links hold changes by no more in a round, relative: it is found
 BLEND, HALF_FULL = 4, 8
 TINY = 1e-30
 
@@ -136,9 +137,11 @@ class _Flows:
         share = np.ones((self.uses.shape[0], messages.shape[1]))
         waiting = np.zeros_like(messages)
         for _ in range(ROUNDS):
-            share /= np.maximum(np.linalg.norm(share, axis=0), TINY)
-            waiting = (self.uses.T @ share) * messages / (self.hops + 1)
+            before = share / np.maximum(np.linalg.norm(share, axis=0), TINY)
+            waiting = (self.uses.T @ before) * messages / (self.hops + 1)
             share = self.uses @ (waiting / (self.hops + 2))
+            if np.all(np.abs(share - before * np.linalg.norm(share, axis=0)) <= STEADY * share.max(initial=0)):
+                break
         return np.linalg.norm(share, axis=0), waiting
 
 
