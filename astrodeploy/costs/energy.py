@@ -5,15 +5,14 @@
            + of clearing the chips (`clearing.py`)            "clearing between samples"
            + static power of the chips in use * latency       "static"
            + the embedded processors' power * latency         "host processors"
-           + the same power * the time of ordinary layers     "ordinary layers"
     latency  sum over the steps of their time (`timing.py`), and the time of clearing the chips
 
 An update costs in proportion to the operations of its kind, beside those of the plain LIF, which the
 chips' numbers were measured with; window lists cost on their own clock only. Every number is a range:
-low, typical and high are each computed throughout with the costs of that name. What ordinary layers take
-before and after the network is measured on this machine, and stands beside the latency; the host's input
-and output are not in the model. A batch takes the mean of its samples, each of them with the busiest core of every
-one of its steps; a stream is one long sample, shared out.
+low, typical and high are each computed throughout with the costs of that name. All of it is the chip's alone: the
+time that ordinary layers take before and after the network is measured on this machine and stands beside the
+latency, their energy is not known, and the host's input and output are not in the model. A batch takes the mean of
+its samples, each of them with the busiest core of every one of its steps; a stream is one long sample, shared out.
 """
 
 from dataclasses import astuple, dataclass
@@ -33,6 +32,11 @@ from astrodeploy.costs.spans import MILLIWATT, NOTHING, PICOJOULE, Span, total
 from astrodeploy.costs.timing import Clock, Pace
 from astrodeploy.ir import Compartments, Population
 from astrodeploy.program import Program
+
+HOST_TEXT = (
+    "energy, latency and power are the chip's alone: ordinary layers run on the host, whose time is measured on this "
+    "machine and stands beside them, and whose energy is not known"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,8 @@ class Costing:
             astrocyte_joules=astrocytes,
             astrocyte_share=astrocytes.typical / dynamic.typical if dynamic.typical else 0.0,
             host_seconds=self.host_seconds,
+            host_joules=None if self._has_host_layers else NOTHING,
+            host_text=HOST_TEXT if self._has_host_layers else "",
             events={event: self._count(event) for event in EVENTS},
             steps=round(self._steps),
             cores=len(self.program.cores),
@@ -147,9 +153,12 @@ class Costing:
         if self._clearing.known:
             parts[PART] = self._clearing.joules
         parts |= {"static": prices.static * powered, "host processors": prices.host * powered}
-        if self.program.network.before or self.program.network.after:
-            parts["ordinary layers"] = prices.host * (MILLIWATT * self.host_seconds)
         return parts
+
+    @property
+    def _has_host_layers(self) -> bool:
+        network = self.program.network
+        return network.before is not None or network.after is not None
 
     def _count(self, event: str) -> float:
         """How often it happens in an inference."""

@@ -140,7 +140,9 @@ class _Flows:
             before = share / np.maximum(np.linalg.norm(share, axis=0), TINY)
             waiting = (self.uses.T @ before) * messages / (self.hops + 1)
             share = self.uses @ (waiting / (self.hops + 2))
-            if np.all(np.abs(share - before * np.linalg.norm(share, axis=0)) <= STEADY * share.max(initial=0)):
+            if np.all(
+                np.abs(share - before * np.linalg.norm(share, axis=0)) <= STEADY * share.max(initial=0)
+            ):
                 break
         return np.linalg.norm(share, axis=0), waiting
 
