@@ -181,7 +181,8 @@ def compile(
     freeze_astrocytes  fold the gains at rest into the weights and leave the astrocytes out
     allow_delay        a loop with fewer steps in the model than edges gets the longer delay that the chip takes
     reset_every        steps; clear fast states every so many steps of a run, one step later per depth
-    pack               the fewest cores with which a step is "fastest", or the "fewest" that hold the network
+    pack               the fewest cores with which a step is "fastest" (an inference, where the chip's file says
+                       what clearing between samples takes), or the "fewest" that hold the network
     model              the cost model, by name, that "fastest" goes by and estimates take; the chip's own choice
                        without one
 
@@ -204,6 +205,7 @@ def compile(
         stimulus=_calibration(source, graph, calibrate),
         allow_delay=allow_delay,
         pack=cast(Pack, pack),
+        reset_every=reset_every or 0,
     )
     flow = INTEGER_FLOW if graph.is_integer else FROZEN_FLOW if freeze_astrocytes else FLOW
     draft, reports = run_flow(draft, flow)
