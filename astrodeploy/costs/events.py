@@ -126,7 +126,7 @@ class Counting:
     @property
     def numbers(self) -> int:
         """How many numbers a moment takes, at most: of the cores, of rows of messages, and of neurons."""
-        cores, rows = self.placed.cores, sum(each.senders.size for each in self._wired)
+        cores, rows = self.placed.cores, sum(int(each.senders.size) for each in self._wired)
         largest = max(p.size for p in self.placed.graph.populations)
         return len(EVENTS) * (cores + rows) + 4 * largest
 
