@@ -23,7 +23,7 @@ from astrodeploy.costs.clearing import clearings
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir import Graph
 from astrodeploy.mapping.cutting import Network
-from astrodeploy.mapping.pace import Inference, Mapping, fastest, fewest
+from astrodeploy.mapping.pace import Inference, Mapping, fastest, sparing
 from astrodeploy.mapping.packing import fan_outs
 from astrodeploy.mapping.traffic import traffic
 from astrodeploy.mapping.work import PICOSECONDS
@@ -57,9 +57,7 @@ class Partition:
 def _mapped(network: Network, draft: Draft) -> Mapping:
     """Boxes in cores. Raises DoesNotFit."""
     board = draft.board
-    mapping = (
-        fewest(network, board.cores) if draft.pack == "fewest" else fastest(network, board, _inference(draft))
-    )
+    mapping = (sparing if draft.pack == "fewest" else fastest)(network, board, _inference(draft))
     if len(mapping.bins) > board.cores:
         raise _too_many(network, mapping, board)
     return mapping

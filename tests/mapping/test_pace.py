@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mapping.layers import board, busiest, convolutional, dense, wired
 
+from astrodeploy.mapping import pace
 from astrodeploy.mapping.bound import busiest_core_at_least
-from astrodeploy.mapping.pace import Inference, fastest, fewest
+from astrodeploy.mapping.pace import FEW, Inference, fastest, fewest, sparing
 from astrodeploy.mapping.work import PICOSECONDS
 
 BENCHMARK = (784, 1024, 512, 10)
@@ -127,3 +128,27 @@ def test_an_inference_takes_no_longer_than_on_the_fewest_cores_or_with_the_short
         whole(network, on, m, inference) for m in (fastest(network, on, inference), few, fastest(network, on))
     )
     assert best <= min(others) * (1 + 1e-9)
+
+
+# ---- fewest ----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 90), min_size=2, max_size=4), st.integers(0, 1), st.integers(1, 40))
+def test_the_fewest_are_never_more_than_the_fastest(sizes, clearings, steps):
+    on = board("toy", input_axons_per_core=96, output_axons_per_core=24)
+    network, inference = wired(dense(*sizes), on), Inference(steps, clearings, "")
+    few = sparing(network, on, inference)
+    assert len(few.bins) <= len(fewest(network, on.cores).bins)
+    if len(few.bins) <= FEW:
+        assert len(few.bins) <= len(fastest(network, on, inference).bins)
+
+
+def test_small_boxes_may_lie_on_fewer_cores(monkeypatch):
+    on = board("loihi1")
+    network = wired(dense(100, 200), on)
+    few, spread = fewest(network, on.cores), fastest(network, on)
+    assert len(sparing(network, on).bins) == len(few.bins) == 1
+    monkeypatch.setattr(pace, "fewest", lambda *_: spread)  # as if whole boxes took so many
+    monkeypatch.setattr(pace, "fastest", lambda *_: few)
+    assert sparing(network, on) is few
