@@ -19,7 +19,7 @@ from astrodeploy.costs.rest import FOREVER, always_awake, awake_after
 from astrodeploy.ir import Compartments, Connection, Graph, Population
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray
 
-HELD = 1 << 22  # numbers of a run that are looked at together
+HELD = 1 << 23  # numbers of a run that are looked at together
 CERTAIN = -1e6  # the logarithm of the chance that a neuron of rate 1 is silent
 
 

@@ -125,10 +125,11 @@ class Counting:
 
     @property
     def numbers(self) -> int:
-        """How many numbers a moment takes, at most: of the cores, of rows of messages, and of neurons."""
-        cores, rows = self.placed.cores, sum(int(each.senders.size) for each in self._wired)
+        """About how many numbers a moment takes: of the tallies, of rows of messages, and of neurons."""
+        cores, layers = self.placed.cores, len(self.placed.slices)
+        rows = sum(int(each.senders.size) for each in self._wired)
         largest = max(p.size for p in self.placed.graph.populations)
-        return len(EVENTS) * (cores + rows) + 4 * largest
+        return cores * (4 * layers + len(EVENTS) * len(self._wired)) + 4 * rows + 4 * largest
 
     def of(self, activity: Activity) -> Counted:
         """Every event by layer, connection, core and moment."""
