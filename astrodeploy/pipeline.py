@@ -190,7 +190,8 @@ def compile(
     freeze_astrocytes  fold the gains at rest into the weights and leave the astrocytes out
     allow_delay        a loop with fewer steps in the model than edges gets the longer delay that the chip takes
     reset_every        steps; clear fast states every so many steps of a run, one step later per depth
-    pack               the fewest cores with which a step is "fastest", or the "fewest" that hold the network
+    pack               the fewest cores with which a step is "fastest" (an inference, where the chip's file says
+                       what clearing between samples takes), or the "fewest" that hold the network
     model              the cost model, by name, that "fastest" goes by and estimates take; the chip's own choice
                        without one
 
@@ -212,7 +213,14 @@ def compile(
     if graph.is_integer:
         _require_integers(graph, samples, freeze_astrocytes)
     stimulus = _calibration(source, graph, samples)
-    draft = Draft(graph, board, stimulus=stimulus, allow_delay=allow_delay, pack=cast(Pack, pack))
+    draft = Draft(
+        graph,
+        board,
+        stimulus=stimulus,
+        allow_delay=allow_delay,
+        pack=cast(Pack, pack),
+        reset_every=reset_every or 0,
+    )
     recipe = Recipe(
         source=source_given(source, graph),
         target=target_given(target),

@@ -99,6 +99,17 @@ class Stored(ABC):
     def synapses(self, cut: Slice) -> tuple[IntArray, IntArray]:
         """Source neurons with stored synapses in a box of targets, ascending; how many each has there."""
 
+    def operations(self, cut: Slice) -> IntArray:
+        """Synapses whose weight is not 0 that each of the sources of `synapses` has in the box.
+
+        Those are worked through: of a list that holds zeros, the chip counts only what it adds.
+        """
+        sources, _ = self.synapses(cut)
+        adding, counts = self.positions.axons(cut)
+        found = np.zeros(sources.size, np.int64)
+        found[np.searchsorted(sources, adding)] = counts
+        return found
+
     @abstractmethod
     def load(self, cut: Slice) -> Load:
         """Memory and input axons that a box of targets takes; a larger box never takes less."""

@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import exported, model
 
 import astrodeploy as ad
+from astrodeploy.cli.costs import show_estimate
+from astrodeploy.costs import Span
 from astrodeploy.encoders import encode_rate
 from astrodeploy.errors import InputError, ProgramError, StimulusError, UnsupportedError
 from astrodeploy.frontends.torch.host_export import stage_of
@@ -208,18 +210,36 @@ def test_a_trace_keeps_the_hosts_time(program, tmp_path):
 def test_the_cut_and_its_cost_are_told(program, tmp_path):
     trace = program.run(RNG.standard_normal((3, 5)))
     cost = ad.estimate(program, trace)
-    power = program.chip.power.host_power_per_chip_mW
     assert cost.host_seconds == pytest.approx(trace.host_seconds / 3)
-    assert cost.parts["ordinary layers"].high == pytest.approx(power.high * 1e-3 * cost.host_seconds)
+    assert cost.host_joules is None and "energy is not known" in cost.host_text
+    assert cost.to_dict()["host_joules"] is None and cost.to_dict()["host_text"] == cost.host_text
     assert cost.energy_joules.high == pytest.approx(sum(part.high for part in cost.parts.values()))
     assert ad.estimate(program, rates=0.1).host_seconds > 0
     text = ad.report(program, RNG.standard_normal((3, 5)), path=tmp_path / "r.html").read_text()
     assert "Ordinary layers before the network stay on the host" in text
     assert "5 -&gt; 6: Gemm, Sigmoid" in text
-    assert "measured on the machine" in text
+    assert "measured on the machine" in text and "Their energy is not known" in text
+    assert "Latency per inference, chip alone" in text and "Energy per inference, chip alone" in text
     plain = ad.estimate(ad.compile(network()), rates=0.1)
     assert plain.host_seconds == 0
-    assert "ordinary layers" not in plain.parts
+    assert plain.host_text == "" and plain.host_joules == Span(0, 0, 0)
+
+
+def test_the_command_says_what_is_the_chips_alone(program, capsys):
+    show_estimate(ad.estimate(program, rates=0.1))
+    told = capsys.readouterr().out
+    for what in ("energy", "latency", "inferences, one after the other", "power then"):
+        assert f"{what}, chip alone" in told
+    assert "energy not known" in told and "ordinary layers run on the host" in " ".join(told.split())
+    show_estimate(ad.estimate(ad.compile(network()), rates=0.1))
+    assert "alone" not in capsys.readouterr().out
+
+
+def test_the_time_of_many_steps_is_that_of_a_few_times_as_many(program):
+    assert (
+        ad.estimate(program, rates=0.1, steps=10**9).host_seconds
+        > 1e6 * ad.estimate(program, rates=0.1).host_seconds
+    )
 
 
 def test_time_is_measured_for_rows(read):

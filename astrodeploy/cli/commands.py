@@ -105,7 +105,11 @@ def compile_(
         int | None, typer.Option("--reset-every", help="Clear fast states every so many steps of a run.")
     ] = None,
     pack: Annotated[
-        str, typer.Option("--pack", help="fewest: the fewest cores that hold it; fastest: the shortest step.")
+        str,
+        typer.Option(
+            "--pack",
+            help="fewest: the fewest cores that hold it; fastest: the shortest step, and clearing where known.",
+        ),
     ] = "fastest",
     model: Annotated[
         str | None, typer.Option("--model", help="The chip's cost model that fastest goes by, by name.")

@@ -47,6 +47,8 @@ def show_estimate(estimate: "Estimate") -> None:
     shares = ", ".join(f"{name} {percent(share)}" for name, share in estimate.bounds.items() if share)
     say(f"the steps last as long as: {shares or 'nothing happens in them'}")
     say(estimate.clearing_text)
+    if estimate.host_text:
+        say(estimate.host_text)
     _split("operations by event", "event", estimate.operations.items())
     _split("operations by layer", "layer", estimate.by_layer.items())
     dearest = sorted(estimate.by_core.items(), key=lambda each: (-each[1].typical, each[0]))
@@ -70,29 +72,37 @@ def _in_use(estimate: "Estimate") -> str:
 
 
 def _whole(estimate: "Estimate") -> list[tuple[str, str]]:
-    rows = [("energy", _span(estimate.energy_joules, "J"))]
+    alone = _alone(estimate)
+    rows = [(f"energy{alone}", _span(estimate.energy_joules, "J"))]
     rows += [(f"  {name}", _span(s, "J")) for name, s in estimate.parts.items()]
-    rows.append(("latency", _span(estimate.latency_seconds, "s")))
+    rows.append((f"latency{alone}", _span(estimate.latency_seconds, "s")))
     if estimate.clearing_seconds.high:
         rows.append(("  steps", _span(estimate.steps_seconds, "s")))
         rows.append(("  clearing between samples", _span(estimate.clearing_seconds, "s")))
-    rows.append(("inferences, one after the other", _span(estimate.inferences_per_second, "/s")))
-    rows.append(("power then", _span(estimate.power_watts, "W")))
+    rows.append((f"inferences, one after the other{alone}", _span(estimate.inferences_per_second, "/s")))
+    rows.append((f"power then{alone}", _span(estimate.power_watts, "W")))
     if estimate.idle_chips:
         rows.append(("not in it: idle chips, static", _span(estimate.idle_chips_joules, "J")))
-    if estimate.host_seconds:
+    if estimate.host_text:
         time = f"{si(estimate.host_seconds, 's')} on this machine, measured"
-        rows.append(("and ordinary layers on the host", f"{time}; their energy is assumed"))
+        rows.append(("not in it: ordinary layers on the host", f"{time}; energy not known"))
     share = f", {percent(estimate.astrocyte_share)} of the operations"
     rows.append(("of which astrocytes", _span(estimate.astrocyte_joules, "J") + share))
     return rows
+
+
+def _alone(estimate: "Estimate") -> str:
+    """What is said of a number that holds the chip's part only, where the host has one too."""
+    return ", chip alone" if estimate.host_text else ""
 
 
 def show_cases(found: "WhatIf") -> None:
     """A row for the estimate as it is, and one for every case."""
     rows = [("as it is", *_case(found.base))]
     rows += [(f"{case.setting} {case.value}", *_told(case)) for case in found.cases]
-    columns = ("what if", ">energy (low to high)", ">latency (low to high)", ">power", "events")
+    alone = _alone(found.base)
+    energy, latency = (f">{what}{alone} (low to high)" for what in ("energy", "latency"))
+    columns = ("what if", energy, latency, ">power", "events")
     table("one thing changed at a time", columns, rows)
     for case in found.cases:
         if case.reason:

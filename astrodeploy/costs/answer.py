@@ -6,7 +6,7 @@ from typing import Any
 
 from astrodeploy.brief import plural, short
 from astrodeploy.costs.prices import Constant
-from astrodeploy.costs.spans import Span, total
+from astrodeploy.costs.spans import Span
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Estimate:
     clearing_seconds those of clearing the chips, in which no step runs: 0 where nothing is known of that
     clearing_text    how they are cleared, or why that is not in the estimate
     parts            joules: "operations", "step overhead", "clearing between samples" where it is known, "static" of
-                     the chips in use, "host processors", and "ordinary layers" where the host computes some:
-                     assumed, at the power of the host processors
+                     the chips in use, and "host processors", which are those in the chips
     operations       joules of the operations by event (`events.py`)
     by_layer         joules of the operations, of a layer's neurons and of what arrives at them
     by_core          the same by core index
@@ -30,8 +29,10 @@ class Estimate:
                      `by_layer`; of the gains that they send to neurons, and what a neuron computes beyond a
                      plain LIF for the sake of one. A signal that they send is a cost of the layer that it reaches
     astrocyte_share  their part of the operations' typical joules, 0..1
-    host_seconds     that ordinary layers take for one inference, measured on this machine; 0 without any.
-                     The latency does not hold it
+    host_seconds     that ordinary layers before and after the network take for one inference, measured on this
+                     machine; 0 without any. The latency is the chip's alone
+    host_joules      their energy: None where there are some, as it is not known. `energy_joules` is the chip's alone
+    host_text        the same in a sentence; "" without any
     events           events of one inference
     steps            steps of one inference
     cores, chips     in use
@@ -60,6 +61,8 @@ class Estimate:
     astrocyte_joules: Span
     astrocyte_share: float
     host_seconds: float
+    host_joules: Span | None
+    host_text: str
     events: Mapping[str, float]
     steps: int
     cores: int
@@ -89,14 +92,11 @@ class Estimate:
 
     @property
     def power_watts(self) -> Span:
-        """While one inference follows the other: all parts but the ordinary layers, over the latency.
+        """Of the chip while one inference follows the other there: the energy over the latency.
 
         The range is that of the three cases; the one of low costs is not always the one of low power.
         """
-        joules = [self.energy_joules]
-        if (layers := self.parts.get("ordinary layers")) is not None:
-            joules.append(layers * -1.0)
-        energy, time = total(joules), self.latency_seconds
+        energy, time = self.energy_joules, self.latency_seconds
         typical = energy.typical / time.typical
         cases = (energy.low / time.low, typical, energy.high / time.high)
         return Span(min(cases), typical, max(cases))

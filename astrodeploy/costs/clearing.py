@@ -13,6 +13,8 @@ import numpy as np
 from astrodeploy.chip import Reset
 from astrodeploy.costs.placed import Placed
 from astrodeploy.costs.spans import MICROJOULE, MICROSECOND, NOTHING, Span
+from astrodeploy.engines.stimulus import is_memoryless
+from astrodeploy.ir import Graph
 
 PART = "clearing between samples"
 
@@ -25,6 +27,13 @@ class Clearing:
     joules: Span
     seconds: Span
     text: str
+
+
+def clearings(reference: Graph, reset_every: int, shown: int) -> int:
+    """How often the chips are cleared for a sample of so many steps: within it too where it resets itself."""
+    if is_memoryless(reference):
+        return 0
+    return -(-shown // reset_every) if reset_every else 1
 
 
 def clearing(placed: Placed, times: int) -> Clearing:

@@ -8,11 +8,12 @@ import numpy as np
 from astrodeploy.chip import Board
 from astrodeploy.costs.activity import Expected, Recorded
 from astrodeploy.costs.answer import Estimate
+from astrodeploy.costs.clearing import clearings
 from astrodeploy.costs.energy import Costing
+from astrodeploy.costs.moments import MOST_STEPS
 from astrodeploy.costs.moving import on_board
 from astrodeploy.costs.rates import all_rates
 from astrodeploy.costs.timing import check_timing
-from astrodeploy.engines.stimulus import is_memoryless
 from astrodeploy.errors import InputError
 from astrodeploy.host import measured
 from astrodeploy.ir import Graph
@@ -72,15 +73,8 @@ def _counted(program: Program, trace: Trace, model: str, timing: str) -> Estimat
         activity = Recorded(trace.spikes, program.reset_every)
     text = f"events counted in a run of {samples} sample{'s' * (samples != 1)} on {trace.engine}"
     host = trace.host_seconds / samples
-    times = clearings(program, trace.steps)
+    times = clearings(program.reference, program.reset_every, trace.steps)
     return Costing(program, activity, samples, times, host, model, timing).estimate("counted", text)
-
-
-def clearings(program: Program, shown: int) -> int:
-    """How often the chips are cleared for a sample of so many steps: within it too where it resets itself."""
-    if is_memoryless(program.reference):
-        return 0
-    return -(-shown // program.reset_every) if program.reset_every else 1
 
 
 def unfolded(program: Program, trace: Trace) -> dict[str, Array]:
@@ -102,15 +96,16 @@ def _assumed(
     shown = steps if steps is not None else network.encoder.steps if network.encoder else 1
     if shown < 1:
         raise InputError(f"steps must be at least 1, not {shown}")
-    waits = network.encoder or is_memoryless(program.reference)
-    length = shown + program.depth if waits else shown
+    length = shown + program.depth
+    if length > MOST_STEPS:
+        raise InputError(f"steps can be at most {MOST_STEPS - program.depth} here, not {shown}")
     told = ", ".join(f"{name} {rate:g}" for name, rate in firing.items())
     text = (
         f"events assumed, not counted, for an inference of {length} step{'s' * (length != 1)}; "
         f"messages per neuron and step: {told}"
     )
     activity = Expected(firing, length, shown, network)
-    times, host = clearings(program, shown), _timed(network, shown)
+    times, host = clearings(program.reference, program.reset_every, shown), _timed(network, shown)
     return Costing(program, activity, 1, times, host, model, timing).estimate("assumed", text)
 
 

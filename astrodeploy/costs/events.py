@@ -1,10 +1,11 @@
 """What happens on the cores: synaptic operations, updates, spikes and messages, per core and step.
 
     synaptic_operations_dense, ..._sparse, ..._convolution
-                         one per stored synapse of an axon that a message comes in by, under the encoding of its
-                         connection; a run-length list is a sparse one
-    active_updates       neurons that a message reached in the step, that are not at rest again since (`rest.py`),
-                         or that ran their window list
+                         one per weight other than 0 that a message meets, under the encoding of its connection;
+                         a run-length list is a sparse one. Zeros that are stored are none (as PilotNet-LIF's
+                         benchmark on Loihi 2 counts, and NeuroBench)
+    active_updates       neurons that a message reached in the step by such a weight, that are not at rest again
+                         since (`rest.py`), or that ran their window list
     inactive_updates     all others
     window_updates       window lists run (beside the active update of the same step)
     spikes               neurons that fired, or sent a graded message
@@ -20,7 +21,7 @@ belong to the layer that they end in; spikes to the layer that fired.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse
@@ -61,6 +62,24 @@ class Tally:
     cores: IntArray
     counts: FloatArray
 
+    def total(self, repeats: FloatArray) -> "Total":
+        """Over moments that stand for so many steps each."""
+        return Total(self.event, self.layer, self.connection, self.cores, self.counts @ repeats)
+
+
+@dataclass(frozen=True, eq=False)
+class Total:
+    """The same over all moments: `counts` is (cores,)."""
+
+    event: str
+    layer: str
+    connection: str
+    cores: IntArray
+    counts: FloatArray
+
+    def __add__(self, other: "Total") -> "Total":
+        return replace(self, counts=self.counts + other.counts)
+
 
 @dataclass(frozen=True, eq=False)
 class Counted:
@@ -91,20 +110,57 @@ def core_events(program: Program, spikes: Mapping[str, Array], reset_every: int 
 
 def count_events(program: Program, activity: Activity) -> Counted:
     """Every event of a Program, by layer, connection, core and moment."""
-    on_cores = placed(program)
-    tallies: list[Tally] = []
-    for population in on_cores.graph.populations:
-        if not population.is_input:
-            tallies += _neurons(on_cores, activity, population)
-    wired = list(on_cores.wired)
-    ways = [Ways.of(on_cores, each) for each in wired]
-    links = Links(on_cores.board, ways) if wired else None
-    messages = np.zeros((0 if links is None else links.count, activity.repeats.size))
-    for number, (each, way) in enumerate(zip(wired, ways, strict=True)):
-        assert links is not None
-        tallies += _traffic(on_cores, activity, each, way, links.rows(number), messages)
-    kept = tuple(each for each in tallies if np.any(each.counts))
-    return Counted(on_cores, kept, links, messages)
+    return Counting(placed(program)).of(activity)
+
+
+class Counting:
+    """Counts the events of a network on its cores; what does not depend on the activity is found once."""
+
+    def __init__(self, on_cores: Placed) -> None:
+        self.placed = on_cores
+        self._wired = list(on_cores.wired)
+        ways = [Ways.of(on_cores, each) for each in self._wired]
+        self._links = Links(on_cores.board, ways) if ways else None
+        self._sums = [_sums(wired, way) for wired, way in zip(self._wired, ways, strict=True)]
+
+    @property
+    def numbers(self) -> int:
+        """About how many numbers a moment takes: of the tallies, of rows of messages, and of neurons."""
+        cores, layers = self.placed.cores, len(self.placed.slices)
+        rows = sum(int(each.senders.size) for each in self._wired)
+        largest = max(p.size for p in self.placed.graph.populations)
+        return cores * (4 * layers + len(EVENTS) * len(self._wired)) + 4 * rows + 4 * largest
+
+    def of(self, activity: Activity) -> Counted:
+        """Every event by layer, connection, core and moment."""
+        tallies: list[Tally] = []
+        for population in self.placed.graph.populations:
+            if not population.is_input:
+                tallies += _neurons(self.placed, activity, population)
+        messages = np.zeros((0 if self._links is None else self._links.count, activity.repeats.size))
+        for number in range(len(self._wired)):
+            tallies += self._traffic(number, activity, messages)
+        kept = tuple(each for each in tallies if np.any(each.counts))
+        return Counted(self.placed, kept, self._links, messages)
+
+    def _traffic(self, number: int, activity: Activity, messages: FloatArray) -> Iterator[Tally]:
+        """What a connection's messages cause at the cores; they are added to those on the ways."""
+        assert self._links is not None
+        wired, of_way, sums = self._wired[number], self._links.rows(number), self._sums[number]
+        c, into, moments = wired.stored.connection, wired.by_receiver, activity.repeats.size
+        source = self.placed.graph[c.source]
+        counts = [np.zeros((keys.size, moments)) for _, keys, _ in sums]
+        operations = np.zeros((into.keys.size, moments))
+        size = max(1, CHUNK // max(1, wired.senders.size, source.size))
+        for part in (slice(start, start + size) for start in range(0, moments, size)):
+            sent = activity.sent(source, wired.messages, part)
+            messages[:, part] += of_way @ sent
+            for (_, _, matrix), found in zip(sums, counts, strict=True):
+                found[:, part] = matrix @ sent
+            operations[:, part] = into.matrix @ activity.sent(source, wired.synapses, part)
+        for (event, keys, _), found in zip(sums, counts, strict=True):
+            yield Tally(event, c.target, c.name, keys, found)
+        yield Tally(wired.operation, c.target, c.name, into.keys, operations)
 
 
 def _neurons(on_cores: Placed, activity: Activity, population: Population) -> Iterator[Tally]:
@@ -121,33 +177,6 @@ def _neurons(on_cores: Placed, activity: Activity, population: Population) -> It
         ("spikes", activity.spikes(population, members)),
     ):
         yield Tally(event, name, "", members.keys, counts)
-
-
-def _traffic(
-    on_cores: Placed,
-    activity: Activity,
-    wired: Wired,
-    ways: Ways,
-    of_way: "scipy.sparse.csr_array",
-    messages: FloatArray,
-) -> Iterator[Tally]:
-    """What a connection's messages cause at the cores; they are added to those on the ways."""
-    c = wired.stored.connection
-    source, moments = on_cores.graph[c.source], activity.repeats.size
-    sums = _sums(wired, ways)
-    counts = [np.zeros((keys.size, moments)) for _, keys, _ in sums]
-    into = wired.by_receiver
-    operations = np.zeros((into.keys.size, moments))
-    size = max(1, CHUNK // max(1, wired.senders.size))
-    for part in (slice(start, start + size) for start in range(0, moments, size)):
-        sent = activity.sent(source, wired.messages, part)
-        messages[:, part] += of_way @ sent
-        for (_, _, matrix), found in zip(sums, counts, strict=True):
-            found[:, part] = matrix @ sent
-        operations[:, part] = into.matrix @ activity.sent(source, wired.synapses, part)
-    for (event, keys, _), found in zip(sums, counts, strict=True):
-        yield Tally(event, c.target, c.name, keys, found)
-    yield Tally(wired.operation, c.target, c.name, into.keys, operations)
 
 
 def _sums(wired: Wired, ways: Ways) -> "list[tuple[str, IntArray, scipy.sparse.csr_array]]":

@@ -2,7 +2,8 @@
 
 A message is one use of an output axon: a neuron that fires sends one for every connection and box of targets
 in which it has a stored synapse, as `partition` counts axons. Two boxes of a population on one core are
-two messages, as they are two axons in that core's memory.
+two messages, as they are two axons in that core's memory. A synaptic operation is a weight other than 0 that a
+message meets: zeros that lie in a dense list or a shared filter are no operation, and reach no neuron.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import scipy.sparse
 
 from astrodeploy.ir import Population
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray
-from astrodeploy.ir.wiring import Wiring
+from astrodeploy.ir.wiring import Dense, Sparse, Wiring
 from astrodeploy.program import Program, Slice
 from astrodeploy.synapses import Stored, store
 
@@ -25,6 +26,7 @@ SYNAPTIC = {  # by the encoding that a connection is stored in
     "runlength": "synaptic_operations_sparse",
     "convolution": "synaptic_operations_convolution",
 }
+FILLED = 4  # of so many numbers of a matrix at least one is not 0, if it is held as an array
 OUTSIDE = -1  # the core of what lies on none: the input
 
 
@@ -60,25 +62,28 @@ class Incidence:
     listed: "Callable[[], scipy.sparse.csr_array]"
 
     @cached_property
-    def matrix(self) -> "scipy.sparse.csr_array":
-        """(rows, sources)."""
-        return self.listed()
+    def matrix(self) -> "scipy.sparse.csr_array | FloatArray":
+        """(rows, sources); as an array where that is quicker and takes little more."""
+        found = self.listed()
+        if found.nnz * FILLED < found.shape[0] * found.shape[1]:
+            return found
+        return np.asarray(found.toarray(), np.float64)
 
 
 class Wired:
     """A connection on the cores.
 
     A row is a box of targets and a core that sends to it: `senders` and `receivers` are positions in
-    `Program.cores`, OUTSIDE for the input's. A message counts once in `messages`, and as many times as it has
-    stored synapses in the box in `synapses`.
+    `Program.cores`, OUTSIDE for the input's. A message counts once in `messages`, even where all weights that are
+    stored for it are 0, and in `synapses` as many times as it meets a weight other than 0 in the box.
     """
 
     def __init__(self, stored: Stored, boxes: Sequence[tuple[int, Slice]], homes: IntArray) -> None:
         self.stored, self._boxes, self._homes = stored, boxes, homes
         rows = [(np.zeros(0, np.int64),) * 4]
         for position, cut in boxes:
-            sources, counts = stored.synapses(cut)
-            found, messages, synapses = _by_home(homes[sources], counts)
+            sources, _ = stored.synapses(cut)
+            found, messages, synapses = _by_home(homes[sources], stored.operations(cut))
             rows.append((found, np.full(found.size, position), messages, synapses))
         senders, receivers, messages, synapses = (np.concatenate(each) for each in zip(*rows, strict=True))
         self.senders, self.receivers = senders, receivers
@@ -90,10 +95,10 @@ class Wired:
         """The matrices of messages and of synapses."""
         columns, values = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
         for _, cut in self._boxes:
-            sources, counts = self.stored.synapses(cut)
+            sources, _ = self.stored.synapses(cut)
             order = np.argsort(self._homes[sources], kind="stable")
             columns.append(sources[order].astype(np.int32))
-            values.append(counts[order].astype(np.float32))
+            values.append(self.stored.operations(cut)[order].astype(np.float32))
         starts = np.concatenate([[0], np.cumsum(self.messages.totals.astype(np.int64))])
         at, counted = np.concatenate(columns), np.concatenate(values)
         shape = (self.senders.size, self._homes.size)
@@ -116,15 +121,29 @@ class Wired:
         return Groups.of(self.receivers)
 
     @cached_property
+    def _is_full(self) -> bool:
+        """Whether no weight that is stored is 0."""
+        whole = self.stored.whole
+        return int(self.stored.operations(whole).sum()) == int(self.stored.synapses(whole)[1].sum())
+
+    @cached_property
     def _pattern(self) -> Wiring:
         """One where a weight is not 0."""
         wiring = self.stored.connection.wiring
         return wiring.with_values((wiring.values != 0).astype(np.float32))
 
+    @cached_property
+    def _zeros(self) -> Wiring:
+        """One where a weight of a dense matrix is 0: few of them, else it would not be stored so."""
+        weights = self.stored.connection.wiring.values
+        return Sparse.of(scipy.sparse.csr_array((weights == 0).astype(np.float32)))
+
     def gathered(self, values: Array) -> Array:
-        """Values (rows, sources), summed over each target's stored synapses: (rows, targets), or (rows, 1)."""
-        if self.stored.encoding in ("dense", "convolution"):
+        """Values (rows, sources), summed over each target's weights other than 0: (rows, targets), or (rows, 1)."""
+        if self._is_full:
             return self.stored.gathered(values)
+        if self.stored.encoding == "dense" and isinstance(self.stored.connection.wiring, Dense):
+            return np.asarray(self.stored.gathered(values) - self._zeros.deliver(values))
         return self._pattern.deliver(values)
 
 

@@ -20,6 +20,7 @@ were chosen on SANA-FE's default timing, which they meet within 15 % on 28 mappi
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import scipy.sparse
@@ -31,7 +32,8 @@ from astrodeploy.costs.prices import Prices
 from astrodeploy.costs.routes import Ways
 from astrodeploy.ir.arrays import Array, FloatArray, IntArray
 
-ROUNDS = 60  # of the power iteration
+ROUNDS = 60  # of the power iteration, at most
+STEADY = 1e-13  # what links hold changes by no more in a round, relative: it is found
 BLEND, HALF_FULL = 4, 8
 TINY = 1e-30
 
@@ -52,12 +54,12 @@ class Waiting:
 
 
 def waiting(on_cores: Placed, activity: Activity, prices: Prices) -> Waiting:
-    """Of the mean run."""
+    """Of one run, or of the mean of runs that are alike."""
     wired = list(on_cores.wired)
     moments = activity.repeats.size
     if not wired:
         return Waiting({level: np.zeros(moments) for level in LEVELS})
-    flows = _Flows(on_cores, wired)
+    flows = _flows(on_cores)
     messages, taken = _traffic(on_cores, activity, prices, wired, flows)
     steady = flows.steady(messages)
     return Waiting({level: _through(messages, steady, each) for level, each in taken.items()})
@@ -86,8 +88,8 @@ def _traffic(
     for number, each in enumerate(wired):
         source = on_cores.graph[each.stored.connection.source]
         rows = flows.rows(number)
-        sent = rows @ activity.sent(source, each.messages, everything) / activity.runs
-        operations = rows @ activity.sent(source, each.synapses, everything) / activity.runs
+        sent = rows @ activity.sent(source, each.messages, everything)
+        operations = rows @ activity.sent(source, each.synapses, everything)
         message, operation = prices.time("messages_received"), prices.time(each.operation)
         messages += sent
         for level in LEVELS:
@@ -126,13 +128,33 @@ class _Flows:
 
     def steady(self, messages: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The largest eigenvalue, (moments,), and the messages that wait, (flows, moments)."""
+        eigenvalue, waiting = np.zeros(messages.shape[1]), np.zeros_like(messages)
+        busy = np.flatnonzero(messages.any(axis=0))  # in steps without a message nothing waits
+        eigenvalue[busy], waiting[:, busy] = self._steady(messages[:, busy])
+        return eigenvalue, waiting
+
+    def _steady(self, messages: FloatArray) -> tuple[FloatArray, FloatArray]:
         share = np.ones((self.uses.shape[0], messages.shape[1]))
         waiting = np.zeros_like(messages)
         for _ in range(ROUNDS):
-            share /= np.maximum(np.linalg.norm(share, axis=0), TINY)
-            waiting = (self.uses.T @ share) * messages / (self.hops + 1)
+            before = share / np.maximum(np.linalg.norm(share, axis=0), TINY)
+            waiting = (self.uses.T @ before) * messages / (self.hops + 1)
             share = self.uses @ (waiting / (self.hops + 2))
+            if np.all(
+                np.abs(share - before * np.linalg.norm(share, axis=0)) <= STEADY * share.max(initial=0)
+            ):
+                break
         return np.linalg.norm(share, axis=0), waiting
+
+
+_known: "WeakKeyDictionary[Placed, _Flows]" = WeakKeyDictionary()
+
+
+def _flows(on_cores: Placed) -> _Flows:
+    """The flows between the cores, found once."""
+    if on_cores not in _known:
+        _known[on_cores] = _Flows(on_cores, list(on_cores.wired))
+    return _known[on_cores]
 
 
 def _uses(sender: IntArray, start: IntArray, stop: IntArray) -> "scipy.sparse.csr_array":

@@ -141,12 +141,12 @@ class Links:
 
 @dataclass(frozen=True, eq=False)
 class Transport:
-    """What the network between the cores does in the mean run, by moment.
+    """What the network between the cores does, by moment.
 
     link       messages on the busiest link within a chip
     interface  messages on the busiest interface between two chips
-    longest    nanoseconds of the longest way that a message goes, by level; of one that is sent in a part
-               of the runs only, that part
+    longest    nanoseconds of the longest way that a message goes, by level; of one that is expected in a part
+               of the steps only, that part
     """
 
     link: FloatArray
@@ -162,8 +162,8 @@ class Transport:
         return np.asarray(busy + self.longest[level])
 
 
-def transport(links: Links, messages: FloatArray, runs: int, model: CostModel) -> Transport:
-    """Of messages on every way, (ways, moments), summed over so many runs."""
+def transport(links: Links, messages: FloatArray, model: CostModel) -> Transport:
+    """Of messages on every way, (ways, moments), of one run."""
     moments = messages.shape[1]
     link, interface = np.zeros(moments), np.zeros(moments)
     longest = {level: np.zeros(moments) for level in LEVELS}
@@ -172,11 +172,11 @@ def transport(links: Links, messages: FloatArray, runs: int, model: CostModel) -
     size = max(1, CHUNK // max(1, 4 * int(columns) * int(rows), len(messages)))
     for start in range(0, moments, size):
         part = slice(start, start + size)
-        mean = messages[:, part] / runs
-        inner, outer = links.loads(mean)
+        sent = messages[:, part]
+        inner, outer = links.loads(sent)
         link[part], interface[part] = inner.max(0, initial=0.0), outer.max(0, initial=0.0)
         for level in LEVELS:
-            longest[level][part] = (times[level][:, None] * np.minimum(mean, 1)).max(0, initial=0.0)
+            longest[level][part] = (times[level][:, None] * np.minimum(sent, 1)).max(0, initial=0.0)
     return Transport(link, interface, longest)
 
 

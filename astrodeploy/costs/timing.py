@@ -8,7 +8,8 @@
                   still has its way before it
     barrier       in which all cores agree that the step is over, by the number of tiles in use
 
-These are put together in one of three ways:
+The busiest of a step is that of every sample by itself, as samples run one after the other: a batch takes the mean
+of what its samples take. These are put together in one of three ways:
 
     largest        the largest of the three
     barrier-after  the larger of core and link, and the barrier after it: SANA-FE's `simple` timing model
@@ -36,18 +37,37 @@ TIMINGS = ("largest", "barrier-after", "queueing")
 BOUNDS = ("busiest core", "busiest link", "barrier")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pace:
-    """How long a run takes.
+    """How long a run takes, or a piece of it; pieces add up.
 
-    seconds   of a run
-    bounds    what the steps wait for -> its part of the typical time, 0..1
-    slowest   the position of the core that is busiest in the run as a whole; -1 without any
+    spent  nanoseconds under what the steps wait for, by level: (BOUNDS,)
+    busy   typical nanoseconds that every core is busy, (cores,)
     """
 
-    seconds: Span
-    bounds: Mapping[str, float]
-    slowest: int
+    spent: Mapping[str, FloatArray]
+    busy: FloatArray
+
+    def __add__(self, other: "Pace") -> "Pace":
+        spent = {level: each + other.spent[level] for level, each in self.spent.items()}
+        return Pace(spent, self.busy + other.busy)
+
+    @property
+    def seconds(self) -> Span:
+        """Of the run."""
+        return Span(*(float(self.spent[level].sum()) * NANOSECOND for level in LEVELS))
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """What the steps wait for -> its part of the typical time, 0..1."""
+        typical = self.spent["typical"]
+        whole = float(typical.sum())
+        return {k: float(part) / whole if whole else 0.0 for k, part in zip(BOUNDS, typical, strict=True)}
+
+    @property
+    def slowest(self) -> int:
+        """The position of the core that is busiest in the run as a whole; -1 without any."""
+        return int(self.busy.argmax()) if self.busy.size else -1
 
 
 def check_timing(timing: str) -> None:
@@ -58,7 +78,11 @@ def check_timing(timing: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """The time of the mean run. `weight` is what a tally's event costs beside the price of one."""
+    """The time of what was counted. `weight` is what a tally's event costs beside the price of one.
+
+    Every moment is one of a single run, or the mean of runs that are alike: of a sum over different runs nobody
+    knows which core was the busiest in each.
+    """
 
     counted: Counted
     activity: Activity
@@ -68,13 +92,9 @@ class Clock:
 
     def pace(self) -> Pace:
         """How long it takes."""
-        spent = {level: self._spent(level) @ self.activity.repeats for level in LEVELS}
-        typical = spent["typical"]
-        whole = float(typical.sum())
-        bounds = {k: float(part) / whole if whole else 0.0 for k, part in zip(BOUNDS, typical, strict=True)}
-        busy = np.sum(self._busy("typical"), axis=0) @ self.activity.repeats
-        seconds = Span(*(float(spent[level].sum()) * NANOSECOND for level in LEVELS))
-        return Pace(seconds, bounds, int(busy.argmax()) if busy.size else -1)
+        repeats = self.activity.repeats
+        spent = {level: self._spent(level) @ repeats for level in LEVELS}
+        return Pace(spent, np.sum(self._busy("typical"), axis=0) @ repeats)
 
     def _spent(self, level: str) -> FloatArray:
         """Nanoseconds of every moment under what it waits for, (BOUNDS, moments)."""
@@ -103,7 +123,7 @@ class Clock:
             into = sending if each.event in SENDING else receiving if each.event in RECEIVING else None
             if into is not None:
                 price = float(getattr(self.prices.time(each.event), level)) * self.weight(each)
-                into[each.cores] += each.counts * (price / self.activity.runs)
+                into[each.cores] += each.counts * price
         return sending, receiving
 
     def _link(self, level: str) -> FloatArray:
@@ -115,7 +135,7 @@ class Clock:
     def _transport(self) -> Transport | None:
         if self.counted.links is None:
             return None
-        return transport(self.counted.links, self.counted.messages, self.activity.runs, self.prices.model)
+        return transport(self.counted.links, self.counted.messages, self.prices.model)
 
     @cached_property
     def _waiting(self) -> Waiting:

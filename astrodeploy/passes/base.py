@@ -25,7 +25,8 @@ class Draft:
                  an encoder, (samples, *shape); none without calibration
     calibration  what the float network did on them: set by the pass `calibrate`
     scales       of layers whose Scale is decided before `quantise`; after it, of all that have one
-    pack         "fewest" cores, or the fewest with which a step is "fastest"
+    pack         "fewest" cores, or the fewest with which a step is "fastest", or an inference where clearing counts
+    reset_every  steps after which fast states are cleared within a run; 0: never
     wired        the network as loads: set by the pass `partition`
     allow_delay  loops that the chip can't close in time take longer instead of being refused
     """
@@ -38,6 +39,7 @@ class Draft:
     calibration: Calibration | None = None
     scales: Mapping[str, Scale] = field(default_factory=dict)
     pack: Pack = "fastest"
+    reset_every: int = 0
     allow_delay: bool = False
     wired: Network | None = None
 

@@ -19,10 +19,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from astrodeploy.chip import Board, boards_of
+from astrodeploy.costs.clearing import clearings
 from astrodeploy.errors import DoesNotFit
 from astrodeploy.ir import Graph
 from astrodeploy.mapping.cutting import Network
-from astrodeploy.mapping.pace import Mapping, fastest, fewest
+from astrodeploy.mapping.pace import Inference, Mapping, fastest, sparing
 from astrodeploy.mapping.packing import fan_outs
 from astrodeploy.mapping.traffic import traffic
 from astrodeploy.mapping.work import PICOSECONDS
@@ -30,12 +31,13 @@ from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.passes.check import refusal
 from astrodeploy.program import Core, Note
 
+STATED_STEPS = 10  # of a sample, where nothing says how many: the fewer, the less more cores can gain
 LISTED = 6  # boxes of a population that a note lists
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Use the fewest cores, or the fewest with which a step is fastest."""
+    """Use the fewest cores, or the fewest with which a step is fastest, or an inference where clearing counts."""
 
     name = "partition"
 
@@ -55,10 +57,24 @@ class Partition:
 def _mapped(network: Network, draft: Draft) -> Mapping:
     """Boxes in cores. Raises DoesNotFit."""
     board = draft.board
-    mapping = fewest(network, board.cores) if draft.pack == "fewest" else fastest(network, board)
+    mapping = (sparing if draft.pack == "fewest" else fastest)(network, board, _inference(draft))
     if len(mapping.bins) > board.cores:
         raise _too_many(network, mapping, board)
     return mapping
+
+
+def _inference(draft: Draft) -> Inference:
+    """Steps and clearings of an inference: of the encoder, of the calibration data, or else as stated."""
+    graph, given = draft.graph, next(iter(draft.stimulus.values()), None)
+    if graph.encoder is not None:
+        shown, text = graph.encoder.steps, "the encoder's"
+    elif given is not None:
+        shown, text = given.shape[1], "the calibration data's"
+    else:
+        shown, text = STATED_STEPS, f"{STATED_STEPS} stated, not known"
+    reference = graph if draft.reference is None else draft.reference
+    times = clearings(reference, draft.reset_every, shown)
+    return Inference(shown + graph.depth, times, f"{text}, and the way through the layers")
 
 
 def _cores(network: Network, mapping: Mapping, board: Board) -> tuple[Core, ...]:
@@ -91,6 +107,8 @@ def _too_many(network: Network, mapping: Mapping, board: Board) -> DoesNotFit:
 def _pace_note(network: Network, mapping: Mapping) -> Note:
     count = len(mapping.bins)
     text = f"uses {count} core{'s' * (count != 1)}"
+    if mapping.compared:
+        text += f", {mapping.compared} ({network.work.traffic.text})"
     if mapping.step_ps is None:
         return Note("network", text, {"cores": count})
     pace = mapping.step_ps / PICOSECONDS

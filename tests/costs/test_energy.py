@@ -88,6 +88,7 @@ def test_operations_cost_by_their_encoding(encoding, wiring, operations, reached
         + targets * 11
         + reached * 8
         + (targets - reached) * 4
+        + targets * 4  # in the other of the two steps
     )
     assert e.latency_seconds.typical == pytest.approx(time * NANO)
 

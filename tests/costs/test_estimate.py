@@ -24,13 +24,14 @@ from astrodeploy.program import Program
 
 def test_rates_say_that_they_are_assumed():
     e = estimate(two_neurons(), rates=0.5, steps=10)
-    assert (e.basis, e.steps) == ("assumed", 10)
+    assert (e.basis, e.steps) == ("assumed", 10 + 2)  # until the last answer is there
     assert e.basis_text == (
-        "events assumed, not counted, for an inference of 10 steps; messages per neuron and step: "
+        "events assumed, not counted, for an inference of 12 steps; messages per neuron and step: "
         "input 0.5, a 0.5, b 0.5"
     )
     assert e.events["synaptic_operations_sparse"] == pytest.approx(2 * 0.5 * 10)
     assert e.events["active_updates"] == pytest.approx(2 * 0.5 * 10)
+    assert e.events["inactive_updates"] == pytest.approx(2 * 12 - 2 * 0.5 * 10)
 
 
 def test_rates_by_layer():
@@ -74,13 +75,13 @@ def test_rates_with_an_encoder_last_its_steps_and_the_depth():
 
 def test_rates_without_an_encoder_are_those_of_one_step():
     e = estimate(two_neurons(), rates=0.1)
-    assert e.steps == 1 and "an inference of 1 step;" in e.basis_text
+    assert e.steps == 1 + 2 and "an inference of 3 steps;" in e.basis_text
     assert e.events["synaptic_operations_sparse"] == pytest.approx(0.2)
 
 
 def test_expected_astrocytes_tick_once_a_period():
     e = estimate(closed_loop(period=8), rates=0.1, steps=4)
-    assert e.events["window_updates"] == pytest.approx(2 * 4 / 8)
+    assert e.events["window_updates"] == pytest.approx(2 * (4 + 2) / 8)
     assert e.astrocyte_share > 0
 
 

@@ -13,7 +13,7 @@ from astrodeploy.costs.activity import Expected, Recorded
 from astrodeploy.costs.events import EVENTS, core_events, count_events
 from astrodeploy.costs.placed import SYNAPTIC
 from astrodeploy.ir import Input, Population
-from astrodeploy.ir.wiring import Conv, Sparse
+from astrodeploy.ir.wiring import Conv, Dense, OneToOne, Sparse, pool
 from astrodeploy.synapses import store
 
 
@@ -141,12 +141,12 @@ def witnessed(program, spikes):
     home = {(s.population, n): i for i, s in slices for n in neurons[s]}
     for c in graph.connections:
         encoding = store(c, graph[c.target].shape, chip).encoding
-        linked = stored(c.wiring, encoding)
+        linked, met = stored(c.wiring, encoding), c.wiring.matrix() != 0
         for row, step, neuron in np.argwhere(spikes[c.source] != 0).tolist():
             for i, cut in (each for each in slices if each[1].population == c.target):
-                hit = [n for n in neurons[cut] if linked[n, neuron]]
-                if not hit:
+                if not any(linked[n, neuron] for n in neurons[cut]):
                     continue
+                hit = [n for n in neurons[cut] if met[n, neuron]]
                 sender = home.get((c.source, neuron))
                 if sender is None:
                     counts["input_messages"][i, step] += 1
@@ -257,14 +257,65 @@ def test_shaped_layers_count_like_flat_ones():
         np.testing.assert_array_equal(counts, core_events(program, shaped)[event])
 
 
-def test_zero_weights_cost_in_dense_only():
+def test_weights_of_0_are_no_operations_and_reach_no_neuron():
     full = np.ones((30, 12), int)
     full[0, :] = 0  # 29 synapses an axon, each with its distance, still take more bits than 30 without
+    full[:, 3] = 0
     spikes = {"input": np.ones((1, 2, 12), int), "layer": np.zeros((1, 2, 30), int)}
     dense, sparse = (core_events(pair(weight), spikes) for weight in (full, np.eye(30, 12)))
-    assert dense["synaptic_operations_dense"].tolist() == [[360, 360]]
+    assert dense["synaptic_operations_dense"].tolist() == [[29 * 11] * 2]
+    assert dense["messages_received"].tolist() == [[12, 12]]  # each has an axon, whatever its weights
+    assert dense["active_updates"].tolist() == [[0, 29]]
     assert sparse["synaptic_operations_sparse"].tolist() == [[12, 12]]
     assert not dense["synaptic_operations_sparse"].any() and not sparse["synaptic_operations_dense"].any()
+
+
+def wirings(draw):
+    """A pattern of any kind and its populations' shapes, of whose weights some are 0."""
+    rng, zeros = (
+        np.random.default_rng(draw(st.integers(0, 999))),
+        draw(st.sampled_from([0.0, 0.2, 0.6, 0.95])),
+    )
+    weights = lambda *shape: (rng.integers(1, 9, shape) * (rng.random(shape) >= zeros)).astype(np.int8)
+    kind = draw(st.sampled_from(["dense", "sparse", "one to one", "convolution", "grouped", "pooled"]))
+    side = draw(st.integers(4, 7))
+    if kind == "dense":
+        return (40,), (30,), Dense(weights(30, 40))
+    if kind == "sparse":
+        return (40,), (30,), Sparse.of(weights(30, 40) * (rng.random((30, 40)) < 0.3).astype(np.int8))
+    if kind == "one to one":
+        return (30,), (30,), OneToOne(weights(30))
+    if kind == "pooled":
+        wiring = pool((3, side, side), (2, 2), (2, 2), (0, 0)).with_values(weights(3, 1, 2, 2))
+    else:
+        groups, stride = (2 if kind == "grouped" else 1), draw(st.sampled_from([(1, 1), (2, 1)]))
+        wiring = Conv(weights(6, 4 // groups, 3, 2), (4, side, side), stride, (1, 0), (1, 1), groups)
+    return wiring.input_shape, wiring.output_shape, wiring
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(1, 4), st.sampled_from([0.05, 0.5, 1.0]))
+def test_operations_are_the_weights_other_than_0_that_messages_meet(data, delay, rate):
+    inputs, shape, wiring = wirings(data.draw)
+    cut = shape[0] // 2
+    boxes = [("layer", (a, b), *((0, n) for n in shape[1:])) for a, b in ((0, cut), (cut, shape[0]))]
+    program = program_of(
+        [Population("input", inputs, Input()), population("layer", shape, depth=delay)],
+        [connection("input", "layer", wiring, delay=delay)],
+        {2: boxes[:1], 9: boxes[1:]},
+    )
+    spikes = spikes_of(program, 2, 6, 5, rate)
+    met = (spikes["input"].reshape(2, 6, -1) != 0) @ (wiring.matrix() != 0).T.astype(int)  # by target
+    counted = core_events(program, spikes)
+    found = sum(counts for event, counts in counted.items() if event.startswith("synaptic_operations"))
+    half = cut * int(np.prod(shape[1:]))
+    np.testing.assert_array_equal(found, [met[..., :half].sum((0, 2)), met[..., half:].sum((0, 2))])
+    arrived = np.zeros_like(met)
+    arrived[:, delay:] = met[:, : 6 - delay]
+    np.testing.assert_array_equal(counted["active_updates"].sum(0), (arrived > 0).sum((0, 2)))
+    expected = totals(program, Expected({"input": 1.0, "layer": 0.0}, 1, 1, program.network))
+    total = sum(n for event, n in expected.items() if event.startswith("synaptic_operations"))
+    assert total == np.count_nonzero(wiring.matrix())
 
 
 # ---- expected events ---------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_the_barrier_is_the_least_time_of_a_step():
 def test_the_barrier_grows_with_the_tiles_in_use(cores, typical):
     program = two_neurons(priced(barrier=(200.0, 400.0), tiles=(1, 3)), cores=cores)
     e = estimate(program, rates=0.0, steps=1)
-    assert e.latency_seconds.typical == pytest.approx(typical * NANO)
+    assert e.latency_seconds.typical == pytest.approx((1 + 2) * typical * NANO)
     (constant,) = (c for c in e.constants if c.name == "time_per_barrier_ns")
     assert (constant.low, constant.typical, constant.high) == (typical / 2, typical, typical * 2)
 

@@ -22,7 +22,7 @@ def bench(monkeypatch):
 def test_benchmark_network_costs_what_the_recount_says(bench, pack, inputs):
     graph, spikes = bench["problem"].benchmark()
     spikes = spikes[:, :STEPS]
-    program = astrodeploy.compile(graph, "loihi1", pack=pack)
+    program = bench["problem"].compiled(graph, pack)
     network = bench["problem"].mapped(program, spikes, inputs)
     activity = bench["mapped"].stepped(network)
     counted = bench["recount"].recounted(network, activity)

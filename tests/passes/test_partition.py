@@ -1,15 +1,20 @@
 """partition: every core legal, every neuron on one core."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from core_loads import assert_legal
+from float_networks import edge, lif
+from float_networks import graph as float_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import astrodeploy as ad
 from astrodeploy.chip import Board, Chip, load_chip
 from astrodeploy.compartments import KINDS
 from astrodeploy.errors import DoesNotFit
-from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
+from astrodeploy.ir import Compartments, Connection, Graph, Input, Population, RateEncoder
 from astrodeploy.ir.wiring import Dense
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.check import Check
@@ -240,3 +245,50 @@ def test_a_partition_is_legal_or_refused(graph, compartments, memory, inputs, ou
         return
     assert_legal(graph, draft.cores, chip)
     Check().apply(draft)
+
+
+# ---- the fastest of a chip that is cleared core by core -----------------------------------------------
+
+
+def spreading(inputs=None):
+    """100 -> 200 float neurons, which 'fastest' spreads where clearing costs nothing."""
+    rng = np.random.default_rng(0)
+    made = float_graph(100, [Population("a", (200,), lif())], [edge("x", "a", rng.normal(0, 1, (200, 100)))])
+    if inputs is None:
+        return made
+    return replace(made, populations=(Population("x", (100,), inputs), *made.populations[1:]))
+
+
+def told(program):
+    """What the note on the cores says."""
+    return next(n.text for report in program.passes for n in report.notes if n.text.startswith("uses "))
+
+
+def test_the_steps_of_an_inference_are_the_encoders_the_datas_or_stated():
+    x = (np.random.default_rng(1).random((3, 25, 100)) < 0.1).astype(float)
+    stated = ad.compile(spreading(), "loihi1")
+    given = ad.compile(spreading(), "loihi1", calibrate=x)
+    encoded = ad.compile(spreading(RateEncoder(40, 0)), "loihi1")
+    assert f"inferences of {10 + stated.depth} steps (10 stated, not known" in told(stated)
+    assert f"inferences of {25 + given.depth} steps (the calibration data's" in told(given)
+    assert f"inferences of {40 + encoded.depth} steps (the encoder's" in told(encoded)
+
+
+def test_many_steps_are_worth_cores_and_resets_within_a_run_take_them_back():
+    cores = lambda steps, **more: len(ad.compile(spreading(RateEncoder(steps, 0)), "loihi1", **more).cores)
+    assert cores(10**7) > cores(20) == cores(20, pack="fewest")
+    assert cores(10**7, reset_every=20) == cores(20)
+
+
+def test_a_chip_that_says_nothing_of_clearing_compares_steps_alone():
+    program = ad.compile(spreading(RateEncoder(20, 0)), "loihi2")
+    assert "inference" not in told(program) and len(program.cores) > 3
+
+
+@pytest.mark.parametrize("steps", [1, 20, 200])
+def test_fastest_is_no_slower_than_fewest(steps):
+    x = (np.random.default_rng(2).random((2, steps, 100)) < 0.1).astype(float)
+    fast, few = (
+        ad.estimate(ad.compile(spreading(), "loihi1", pack=pack), x) for pack in ("fastest", "fewest")
+    )
+    assert fast.latency_seconds.typical <= few.latency_seconds.typical * (1 + 1e-9)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from mapped import Mapped, stepped
 from problem import benchmark, mapped
+from problem import compiled as on_loihi1
 from recount import Recount, recounted
 
 import astrodeploy
@@ -40,7 +41,7 @@ def main() -> None:
 def compare(graph, spikes, pack, python):
     """Compile, run both sides, check and print one table."""
     start = time.perf_counter()
-    program = astrodeploy.compile(graph, "loihi1", pack=pack)
+    program = on_loihi1(graph, pack)
     compiled = time.perf_counter() - start
     network = mapped(program, spikes, PLACES[pack])
     with tempfile.TemporaryDirectory() as folder:

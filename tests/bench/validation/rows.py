@@ -14,7 +14,10 @@ import workloads
 
 import astrodeploy
 from astrodeploy.chip import load_chip
-from astrodeploy.costs.clearing import PART
+from astrodeploy.costs.activity import Expected
+from astrodeploy.costs.clearing import PART, clearings
+from astrodeploy.costs.energy import Costing
+from astrodeploy.costs.rates import all_rates
 
 RATES = (0.02, 0.10, 0.50)
 GESTURE_FIRINGS = 365_277 / 1000  # of all neurons in a step: published in SANA-FE's challenge
@@ -95,6 +98,16 @@ def with_clearing(found):
     return dynamic(found) + Range.of(found.parts[PART])
 
 
+def in_all(program, rates, steps, model):
+    """An inference of as many steps as were measured, which hold the way through the layers.
+
+    One follows the other: while the last layers still answer, the first ones take in the next.
+    """
+    activity = Expected(all_rates(program, rates), steps, steps, program.network)
+    times = clearings(program.reference, program.reset_every, steps)
+    return Costing(program, activity, 1, times, 0.0, model, "largest").estimate("assumed", "in steady state")
+
+
 @cache
 def _compiled(name, *given, target="loihi1"):
     """A workload on the fewest cores."""
@@ -115,9 +128,7 @@ def quartz(model):
     On 11 cores as there: no layer shares one, and only the first needs several.
     """
     program = workloads.cut(_compiled("quartz", target="nahuku-32"), {"conv1": 6})
-    found = {
-        n: astrodeploy.estimate(program, rates=1 / n, steps=n, model=model) for _, n, *_ in measured.SWEEP
-    }
+    found = {n: in_all(program, rates=1 / n, steps=n, model=model) for _, n, *_ in measured.SWEEP}
     for point in measured.QUARTZ_POINTS:
         steps = int(point[0].key.split("(")[1].split()[0])
         values = [with_clearing(found[steps]) * MICRO, Range.of(found[steps].latency_seconds, MILLI)]
@@ -133,7 +144,7 @@ def quartz_earlier(model):
     """The sweep of an earlier version, on 18 cores, as if its network were the same."""
     program = workloads.cut(_compiled("quartz", target="nahuku-32"), {"conv1": 12, "pool1": 2})
     for (steps, *_), point in zip(measured.EARLIER, measured.EARLIER_POINTS, strict=True):
-        found = astrodeploy.estimate(program, rates=1 / steps, steps=steps, model=model)
+        found = in_all(program, rates=1 / steps, steps=steps, model=model)
         values = [with_clearing(found) * MICRO, Range.of(found.latency_seconds, MILLI)]
         for each, value in zip(point, values, strict=True):
             yield Row(each, model, value, ONCE, on(program))
@@ -153,13 +164,12 @@ def at_rates(each, model, values, mapping):
 def keywords(model):
     """What nine copies more cost, a copy; and the whole of the small network, which the host sets."""
     few, many = _compiled("keyword_copies", 1), _compiled("keyword_copies", 10)
-    at = lambda program, rate: dynamic(astrodeploy.estimate(program, rates=rate, steps=10, model=model))
+    at = lambda program, rate: dynamic(in_all(program, rates=rate, steps=10, model=model))
     values = [(at(many, rate) - at(few, rate)) * (MICRO / 9) for rate in RATES]
     yield from at_rates(measured.KEYWORD_SLOPE, model, values, f"{len(few.cores)} to {len(many.cores)} cores")
     small = _compiled("keywords")
     whole = [
-        Range.of(astrodeploy.estimate(small, rates=rate, steps=10, model=model).energy_joules, MICRO)
-        for rate in RATES
+        Range.of(in_all(small, rates=rate, steps=10, model=model).energy_joules, MICRO) for rate in RATES
     ]
     yield from at_rates(measured.KEYWORD_WHOLE, model, whole, on(small))
 
@@ -170,7 +180,7 @@ def braille(model):
         program = workloads.cut(
             _compiled("braille", inputs, target="nahuku-32"), {"hidden": 50, "letters": 4}
         )
-        found = [astrodeploy.estimate(program, rates=rate, steps=270, model=model) for rate in RATES]
+        found = [in_all(program, rates=rate, steps=270, model=model) for rate in RATES]
         paces = [Range.of(each.steps_seconds, MICRO / each.steps) for each in found]
         for each, values in zip(numbers, ([dynamic(e) * MICRO for e in found], paces), strict=True):
             yield from at_rates(each, model, values, on(program))
@@ -180,7 +190,7 @@ def gestures(model):
     """The DVS network with its published number of spikes, spread evenly; of the measurement only axes are public."""
     program = _compiled("gestures", target="nahuku-32")
     neurons = sum(p.size for p in program.network.populations)
-    found = astrodeploy.estimate(program, rates=GESTURE_FIRINGS / neurons, steps=128, model=model)
+    found = in_all(program, rates=GESTURE_FIRINGS / neurons, steps=128, model=model)
     told = f"published: {GESTURE_FIRINGS:.0f} spikes a step, {GESTURE_FIRINGS / neurons:.1%}, spread evenly"
     values = dynamic(found), Range.of(found.steps_seconds)
     for each, value in zip(measured.GESTURE_AXES, values, strict=True):

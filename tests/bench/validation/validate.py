@@ -84,6 +84,11 @@ def document(found):
     yield ""
     yield from reset_lines(found)
     yield "## Calibration of loihi2, cost model pilotnet\n"
+    yield (
+        "The typical values of the chip's file were found when weights of 0 counted as synaptic operations. The chip does "
+        "not count them, and nor do we now: by the same arithmetic the scale would be larger, and so would be the time of an "
+        "operation. The file is as it was until it is calibrated anew: PilotNet's rows show by how much it misses.\n"
+    )
     yield from table.lines(("", ""), ((k, table.number(v)) for k, v in calibrate.calibration().items()))
     yield "\n## Sources\n"
     yield from table.sources(found)
