@@ -54,13 +54,14 @@ def read(
         name: v for name, v in (("reset", reset), ("threshold", threshold), ("if_r", if_r)) if v is not None
     }
     found: tuple[Finding, ...] = ()
+    unity: float | None = None
     if (reading := _read_nir(source, dt, input_shape, rules)) is not None:
         graph, found = reading.graph, reading.findings
     elif rules:
         raise InputError(f"{', '.join(rules)} can be given for NIR only, which does not say it: leave it out")
     elif isinstance(source, str | PathLike):
         reading = _read(Path(source), dt, input_shape)
-        graph, found = reading.graph, reading.findings
+        graph, found, unity = reading.graph, reading.findings, reading.unity
     elif isinstance(source, Graph):
         verify(source)
         graph = canonical(source)
@@ -73,7 +74,7 @@ def read(
     shape = graph.input.shape if graph.before is None else graph.before.inputs
     if input_shape is not None and tuple(input_shape) != shape:
         raise InputError(f"the network's input has shape {shape}, asked for is {input_shape}")
-    return Reading(graph, found)
+    return Reading(graph, found, unity)
 
 
 def _read_nir(
@@ -204,6 +205,7 @@ def compile(
         stimulus=_calibration(source, graph, calibrate),
         allow_delay=allow_delay,
         pack=cast(Pack, pack),
+        unity=reading.unity,
     )
     flow = INTEGER_FLOW if graph.is_integer else FROZEN_FLOW if freeze_astrocytes else FLOW
     draft, reports = run_flow(draft, flow)

@@ -26,6 +26,7 @@ class Draft:
     calibration  what the float network did on them: set by the pass `calibrate`
     scales       of layers whose Scale is decided before `quantise`; after it, of all that have one
     pack         "fewest" cores, or the fewest with which a step is "fastest"
+    unity        integers that make 1.0 of a membrane, where the source is a network of integers and says so
     wired        the network as loads: set by the pass `partition`
     allow_delay  loops that the chip can't close in time take longer instead of being refused
     """
@@ -39,6 +40,7 @@ class Draft:
     scales: Mapping[str, Scale] = field(default_factory=dict)
     pack: Pack = "fastest"
     allow_delay: bool = False
+    unity: float | None = None
     wired: Network | None = None
 
     @property

@@ -120,7 +120,7 @@ def _neurons(draft: Draft, layer: Layer, unit: float | None) -> Part:
     limits = Limits.of(draft.chip)
     if (given := draft.scales.get(layer.name)) is not None:
         return rounded(layer, replace(given, origin="given"), limits)
-    if unit is None and (scale := on_grid(layer, limits)) is not None:
+    if unit is None and (scale := on_grid(layer, limits, draft.unity)) is not None:
         return rounded(layer, scale, limits)
     if draft.calibration is None or layer.gains is not None or not layer.synapses:
         scale = worst_case(layer, limits)

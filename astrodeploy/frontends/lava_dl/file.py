@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astrodeploy.arithmetic import ALIGNMENT
 from astrodeploy.compartments import Range
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.frontends.findings import Findings, Reading
@@ -61,7 +62,7 @@ def _read(layers: Fields, network: "_Network") -> Reading:
         verify(graph)
     except InputError as error:
         raise InputError(f"{layers.where}: {error}") from error
-    return Reading(graph, network.findings.all)
+    return Reading(graph, network.findings.all, float(1 << ALIGNMENT))
 
 
 @dataclass
