@@ -174,7 +174,8 @@ def compile(
     """Compile a source (see `load`) for a chip or a board, by name or the path of its .toml file.
 
     A Graph of integers (neurons that are `Compartments`, weights in int8) is not quantised any more: it is
-    timed by its lags, cut, placed and checked, and is what the Program means.
+    timed by its lags, or as its delays say where one is longer than a step, cut, placed and checked, and is
+    what the Program means.
 
     calibrate          samples as `engines.run` takes them, by input where there are several: the float network
                        runs on some of them, and scales are chosen from what it does; data that are no
