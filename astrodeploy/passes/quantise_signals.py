@@ -237,7 +237,8 @@ class _Made:
         if not largest:
             raise UnsupportedError(f"{self.population.name}.{port}: all weights are 0: leave it out")
         unit = exactly or self._unit(port, into, scaled, largest, most)
-        connections, sums, worst = [], [], 0.0
+        connections, worst = [], 0.0
+        sums: list[Note] = []
         for each, weights in zip(into, scaled, strict=True):
             exact = weights.values * unit
             exponent = _exponent(exact, self.weights)
