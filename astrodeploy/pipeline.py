@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 
 from astrodeploy.chip import load_target
 from astrodeploy.errors import InputError, NirError, UnsupportedError
-from astrodeploy.frontends.findings import Finding, Reading
+from astrodeploy.frontends.findings import Finding, Findings, Reading
 from astrodeploy.ir import Compartments, Graph, verify
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.canonical import canonical
@@ -66,7 +66,8 @@ def read(
         verify(source)
         graph = canonical(source)
     else:
-        graph = _converted(source, dt, input_shape)
+        reading = _converted(source, dt, input_shape)
+        graph, found = reading.graph, reading.findings
     if dt is not None and not isclose(graph.dt, dt, rel_tol=1e-9):
         raise InputError(
             f"the network was trained with dt = {graph.dt:g} s, asked for is {dt:g} s: leave dt out"
@@ -111,7 +112,7 @@ def _read(path: Path, dt: float | None, input_shape: tuple[int, ...] | None) -> 
     if path.suffix == ".pt":
         from astrodeploy.frontends.torch.checkpoint import read_checkpoint
 
-        return Reading(read_checkpoint(path))
+        return read_checkpoint(path)
     if path.suffix == ".net":
         from astrodeploy.frontends.lava_dl.file import read_net
 
@@ -123,22 +124,25 @@ def _read(path: Path, dt: float | None, input_shape: tuple[int, ...] | None) -> 
     raise InputError(f"{path} is none of the files that can be compiled: .pt, .nir, .net, .onnx")
 
 
-def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | None) -> Graph:
+def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | None) -> Reading:
     import torch
 
+    findings = Findings()
     if isinstance(source, torch.nn.Module):
         from astrodeploy.frontends.torch.export_check import check_export
         from astrodeploy.frontends.torch.module import graph_of
+        from astrodeploy.frontends.torch.unread import tell_unread
 
         graph = canonical(graph_of(source, dt, input_shape))
         verify(graph)
         check_export(source, graph)
+        tell_unread(source, findings)
     else:
         raise InputError(
             f"a {type(source).__name__} can't be compiled: give a path, a torch module or a NIR graph"
         )
     verify(graph)
-    return graph
+    return Reading(graph, findings.all)
 
 
 def _made(factory: str) -> Any:
