@@ -96,7 +96,8 @@ def _part(draft: Draft, population: Population, done: Mapping[str, Part], ahead:
     node, graph = population.node, draft.graph
 
     def source(name: str) -> tuple[float, Range]:
-        unit = done[name].unit if name in done else ahead.get(name, 1.0)
+        fixed = SIGMA_DELTA_MESSAGE if isinstance(graph[name].node, SigmaDelta) else 1.0
+        unit = done[name].unit if name in done else ahead.get(name, fixed)
         return unit, sent_by(done[name].population if name in done else graph[name])
 
     if isinstance(node, Membrane):
