@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from astrodeploy import storage
 from astrodeploy.chip import load_target
 from astrodeploy.errors import InputError, NirError, UnsupportedError
-from astrodeploy.frontends.findings import Finding, Reading
+from astrodeploy.frontends.findings import Finding, Findings, Reading
 from astrodeploy.ir import Compartments, Graph, verify
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.canonical import canonical
@@ -56,18 +56,20 @@ def read(
         name: v for name, v in (("reset", reset), ("threshold", threshold), ("if_r", if_r)) if v is not None
     }
     found: tuple[Finding, ...] = ()
+    unity: float | None = None
     if (reading := _read_nir(source, dt, input_shape, rules)) is not None:
         graph, found = reading.graph, reading.findings
     elif rules:
         raise InputError(f"{', '.join(rules)} can be given for NIR only, which does not say it: leave it out")
     elif isinstance(source, str | PathLike):
         reading = _read(Path(source), dt, input_shape)
-        graph, found = reading.graph, reading.findings
+        graph, found, unity = reading.graph, reading.findings, reading.unity
     elif isinstance(source, Graph):
         verify(source)
         graph = canonical(source)
     else:
-        graph = _converted(source, dt, input_shape)
+        reading = _converted(source, dt, input_shape)
+        graph, found = reading.graph, reading.findings
     if dt is not None and not isclose(graph.dt, dt, rel_tol=1e-9):
         raise InputError(
             f"the network was trained with dt = {graph.dt:g} s, asked for is {dt:g} s: leave dt out"
@@ -75,7 +77,7 @@ def read(
     shape = graph.input.shape if graph.before is None else graph.before.inputs
     if input_shape is not None and tuple(input_shape) != shape:
         raise InputError(f"the network's input has shape {shape}, asked for is {input_shape}")
-    return Reading(graph, found)
+    return Reading(graph, found, unity)
 
 
 def _read_nir(
@@ -118,7 +120,7 @@ def _read(path: Path, dt: float | None, input_shape: tuple[int, ...] | None) -> 
     if path.suffix == ".pt":
         from astrodeploy.frontends.torch.checkpoint import read_checkpoint
 
-        return Reading(read_checkpoint(path))
+        return read_checkpoint(path)
     if path.suffix == ".net":
         from astrodeploy.frontends.lava_dl.file import read_net
 
@@ -130,22 +132,25 @@ def _read(path: Path, dt: float | None, input_shape: tuple[int, ...] | None) -> 
     raise InputError(f"{path} is none of the files that can be compiled: .pt, .nir, .net, .onnx")
 
 
-def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | None) -> Graph:
+def _converted(source: Any, dt: float | None, input_shape: tuple[int, ...] | None) -> Reading:
     import torch
 
+    findings = Findings()
     if isinstance(source, torch.nn.Module):
         from astrodeploy.frontends.torch.export_check import check_export
         from astrodeploy.frontends.torch.module import graph_of
+        from astrodeploy.frontends.torch.unread import tell_unread
 
         graph = canonical(graph_of(source, dt, input_shape))
         verify(graph)
         check_export(source, graph)
+        tell_unread(source, findings)
     else:
         raise InputError(
             f"a {type(source).__name__} can't be compiled: give a path, a torch module or a NIR graph"
         )
     verify(graph)
-    return graph
+    return Reading(graph, findings.all)
 
 
 def _made(factory: str) -> Any:
@@ -181,7 +186,8 @@ def compile(
     """Compile a source (see `load`) for a chip or a board, by name or the path of its .toml file.
 
     A Graph of integers (neurons that are `Compartments`, weights in int8) is not quantised any more: it is
-    timed by its lags, cut, placed and checked, and is what the Program means.
+    timed by its lags, or as its delays say where one is longer than a step, cut, placed and checked, and is
+    what the Program means.
 
     calibrate          samples as `engines.run` takes them, by input where there are several, or the path of an
                        .npz file that holds them: the float network runs on some of them, and scales are chosen
@@ -219,6 +225,7 @@ def compile(
         stimulus=stimulus,
         allow_delay=allow_delay,
         pack=cast(Pack, pack),
+        unity=reading.unity,
         reset_every=reset_every or 0,
     )
     recipe = Recipe(

@@ -27,10 +27,11 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A Graph, and what was found in its file."""
+    """A Graph, and what was found in its file; `unity` integers make 1.0 of a membrane in a file of integers."""
 
     graph: Graph
     findings: tuple[Finding, ...] = ()
+    unity: float | None = None
 
 
 class Findings:

@@ -68,7 +68,8 @@ class Connection:
 
     `wiring` holds the weights and says which neurons they connect: float64 before `quantise` and int8
     after; then a message m adds (weight * m) * 2**exponent. `lag` is the delay in the model's own time,
-    `delay` that on the chip (0 until `retime`, then at least 1).
+    `delay` that on the chip (0 until `retime`, then at least 1; one of more than 1 that stands there before is
+    kept).
     """
 
     source: str

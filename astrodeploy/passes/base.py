@@ -27,6 +27,7 @@ class Draft:
     scales       of layers whose Scale is decided before `quantise`; after it, of all that have one
     pack         "fewest" cores, or the fewest with which a step is "fastest", or an inference where clearing counts
     reset_every  steps after which fast states are cleared within a run; 0: never
+    unity        integers that make 1.0 of a membrane, where the source is a network of integers and says so
     wired        the network as loads: set by the pass `partition`
     allow_delay  loops that the chip can't close in time take longer instead of being refused
     """
@@ -41,6 +42,7 @@ class Draft:
     pack: Pack = "fastest"
     reset_every: int = 0
     allow_delay: bool = False
+    unity: float | None = None
     wired: Network | None = None
 
     @property

@@ -99,7 +99,8 @@ def _part(draft: Draft, population: Population, done: Mapping[str, Part], ahead:
     node, graph, limits = population.node, draft.graph, Formats.of(draft.chip)
 
     def source(name: str) -> tuple[float, Range]:
-        unit = done[name].unit if name in done else ahead.get(name, 1.0)
+        fixed = SIGMA_DELTA_MESSAGE if isinstance(graph[name].node, SigmaDelta) else 1.0
+        unit = done[name].unit if name in done else ahead.get(name, fixed)
         return unit, sent_by(done[name].population if name in done else graph[name], limits)
 
     if isinstance(node, Membrane):
@@ -122,7 +123,7 @@ def _neurons(draft: Draft, layer: Layer, unit: float | None) -> Part:
     limits = Formats.of(draft.chip)
     if (given := draft.scales.get(layer.name)) is not None:
         return rounded(layer, replace(given, origin="given"), limits)
-    if unit is None and (scale := on_grid(layer, limits)) is not None:
+    if unit is None and (scale := on_grid(layer, limits, draft.unity)) is not None:
         return rounded(layer, scale, limits)
     if draft.calibration is None or layer.gains is not None or not layer.synapses:
         scale = worst_case(layer, limits)

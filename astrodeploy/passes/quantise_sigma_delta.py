@@ -14,6 +14,7 @@ from astrodeploy.ir.nodes import SigmaDelta
 from astrodeploy.ir.numbers import Fixed, bias_format
 from astrodeploy.passes.base import Notes
 from astrodeploy.program import Note
+from astrodeploy.quantisation.conservation import sum_notes
 
 MESSAGE = 2.0**-MESSAGE_BITS  # what a message of 1 means
 ACTIVATION = 2.0**ACTIVATION_BITS  # integers that make an activation of 1.0
@@ -39,6 +40,8 @@ def quantised_sigma_delta(
         notes.append(
             Note(each.name, f"weights are integers times 2^{exponent}", {"largest error": rounded.worst})
         )
+        kept = values * (2.0**exponent / (unit_of(each.source) * received))
+        notes += sum_notes(each.name, each.wiring, each.wiring.with_values(kept))
     threshold = Fixed(kind.parameters["threshold"], ACTIVATION).round(
         node.threshold.ravel(), f"{name}.threshold"
     )

@@ -32,6 +32,7 @@ from astrodeploy.ir.arrays import FloatArray, IntArray
 from astrodeploy.ir.numbers import DECAY, Fixed, Rounded
 from astrodeploy.ir.wiring import Wiring
 from astrodeploy.program import Note
+from astrodeploy.quantisation.conservation import sum_notes
 from astrodeploy.quantisation.rounding import Part
 from astrodeploy.quantisation.seen import Calibration, Extent
 
@@ -110,6 +111,7 @@ class _Port:
     unit: float
     connections: tuple[Connection, ...]
     error: float
+    sums: tuple[Note, ...]
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,7 @@ class _Made:
             raise UnsupportedError(f"{self.population.name}.{port}: all weights are 0: leave it out")
         unit = exactly or self._unit(port, into, scaled, largest, most)
         connections, worst = [], 0.0
+        sums: list[Note] = []
         for each, weights in zip(into, scaled, strict=True):
             exact = weights.values * unit
             exponent = _exponent(exact, self.limits)
@@ -244,7 +247,9 @@ class _Made:
             worst = max(worst, float(error / np.abs(exact * 2.0**-exponent).max(initial=1e-300)))
             wiring = each.wiring.with_values(values.astype(np.int8))
             connections.append(replace(each, wiring=wiring, exponent=exponent))
-        return _Port(unit, tuple(connections), worst)
+            kept = values * 2.0**exponent / (unit * self.source(each.source)[0])
+            sums += sum_notes(each.name, each.wiring, each.wiring.with_values(kept))
+        return _Port(unit, tuple(connections), worst, tuple(sums))
 
     def _unit(
         self, port: str, into: list[Connection], scaled: list[Wiring], largest: float, most: float
@@ -333,7 +338,7 @@ class _Made:
         for port, each in ports.items():
             what = f"rounded by at most {each.error:.2%} of the largest" if each.error > 1e-9 else "exact"
             name = f"{self.population.name}.{port}"
-            notes.append(Note(name, f"weights are {what}", {"largest error": each.error}))
+            notes += [Note(name, f"weights are {what}", {"largest error": each.error}), *each.sums]
         return tuple(notes)
 
 

@@ -1,7 +1,8 @@
 """relay: a delay longer than the chip's goes through populations that send every spike on.
 
-A relay fires in the step in which a spike arrives, so that delays add up: what is meant stays exactly. A
-graded message can't be relayed that way; its delay stays, and is a violation.
+A relay fires in the step in which a spike arrives, so that delays add up: what is meant stays exactly. Changes
+of a value are sent on by neurons that sum them up and send every change of the sum. Other graded messages can't
+be relayed; their delay stays, and is a violation.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from astrodeploy.ir import LIF, Connection, Graph, Population
-from astrodeploy.ir.nodes import Input, Membrane, RateEncoder
+from astrodeploy.ir.nodes import Input, Membrane, Node, RateEncoder, SigmaDelta
 from astrodeploy.ir.wiring import OneToOne
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.program import Note
@@ -27,18 +28,24 @@ class Relay:
         graph, notes = draft.graph, []
         for each in draft.graph.connections:
             hops = (each.delay - 1) // longest if longest else 0
-            if hops and _spikes(draft.graph[each.source]):
+            if hops and _relay_of(draft.graph, draft.graph[each.source]) is not None:
                 graph = _relayed(graph, each, hops, longest)
                 text = f"waits {each.delay} steps, through {hops} relay{'s' * (hops > 1)} of {longest} each"
                 notes.append(Note(each.name, text, {"delay": each.delay, "relays": hops}))
         return replace(draft, graph=graph), tuple(notes)
 
 
-def _spikes(population: Population) -> bool:
-    node = population.node
-    if isinstance(node, Input):
-        return (node.low, node.high) == (0, 1)
-    return isinstance(node, RateEncoder) or (isinstance(node, Membrane) and node.sends == "spikes")
+def _relay_of(graph: Graph, source: Population) -> Node | None:
+    """What sends on the messages of a population; None where nothing does."""
+    node, one = source.node, np.ones(source.shape)
+    if isinstance(node, SigmaDelta):
+        return SigmaDelta(0 * one, 0 * one, activation="none")
+    spikes = isinstance(node, RateEncoder) or (isinstance(node, Membrane) and node.sends == "spikes")
+    if spikes or (isinstance(node, Input) and (node.low, node.high) == (0, 1)):
+        return LIF(
+            tau=graph.dt * one, r=one, v_leak=0 * one, v_threshold=one / 2, v_reset=0 * one, bias=0 * one
+        )
+    return None
 
 
 def _relayed(graph: Graph, long: Connection, hops: int, longest: int) -> Graph:
@@ -53,8 +60,8 @@ def _hop(graph: Graph, source: Population, name: str, delay: int) -> tuple[Graph
     """A relay of a population; the one that is there already, where another connection needs it too."""
     if name in graph.layers:
         return graph, graph[name]
-    one = np.ones(source.shape)
-    node = LIF(tau=graph.dt * one, r=one, v_leak=0 * one, v_threshold=one / 2, v_reset=0 * one, bias=0 * one)
+    node = _relay_of(graph, source)
+    assert node is not None, source.name
     role = "neurons" if source.is_input else source.role
     relay = Population(name, source.shape, node, source.depth, role)
     link = Connection(source.name, name, "current", OneToOne(np.ones(source.size)), delay=delay)

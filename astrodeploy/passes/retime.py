@@ -5,7 +5,7 @@ whose lag in the model is l then takes l + depth(v) - depth(u) steps on the chip
 which every edge takes at least one step are longest paths from the input. Loops keep the sum of their
 delays, so that feedback means what it meant; one whose lags add up to less than its number of edges
 can't be kept: it is refused, or where the user allows it one of its edges gets the longer lag, in what the
-Program means too.
+Program means too. A network of integers whose delays are stated has its time already: they become its lags.
 
 The method is retiming (Leiserson and Saxe, Algorithmica 6, 1991).
 """
@@ -28,6 +28,7 @@ class Retime:
 
     def apply(self, draft: Draft) -> tuple[Draft, Notes]:
         """The draft on the chip's clock; its reference is in the model's own time."""
+        draft, stated = _as_stated(draft)
         draft, longer = _lengthened(draft) if draft.allow_delay else (draft, [])
         depths = least_depths(draft.graph)
         populations = tuple(replace(p, depth=depths[p.name]) for p in draft.graph.populations)
@@ -44,9 +45,38 @@ class Retime:
         answer = Note(graph.output, f"answers {depth} steps after its input", {"depth": depth})
         return replace(draft, graph=graph, reference=draft.reference or draft.graph), (
             answer,
+            *stated,
             *longer,
             *notes,
         )
+
+
+def _as_stated(draft: Draft) -> tuple[Draft, list[Note]]:
+    """The draft with delays as lags, where somebody stated some in the network before it was timed.
+
+    An integer network has to state at least 1 everywhere, so that 1 alone says nothing and the lags time
+    it. One longer delay says that they all are the chip's: each is kept, between the depths as they are.
+    """
+    if all(c.delay <= 1 for c in draft.graph.connections):
+        return draft, []
+    graph = _timed(draft.graph)
+    notes = [
+        Note(c.name, f"waits {c.lag} steps, its lag, and not its shorter delay of {c.delay}", {"lag": c.lag})
+        for c, old in zip(graph.connections, draft.graph.connections, strict=True)
+        if c.delay > 1 and c.lag == old.lag and c.lag > _stated(draft.graph, old)
+    ]
+    reference = None if draft.reference is None else _timed(draft.reference)
+    return replace(draft, graph=graph, reference=reference), notes
+
+
+def _timed(graph: Graph) -> Graph:
+    timed = (replace(c, lag=max(c.lag, _stated(graph, c))) for c in graph.connections)
+    return replace(graph, connections=tuple(timed))
+
+
+def _stated(graph: Graph, connection: Connection) -> int:
+    """The lag of a connection with its delay, between populations of their depths."""
+    return connection.delay - graph[connection.target].depth + graph[connection.source].depth
 
 
 def _lengthened(draft: Draft) -> tuple[Draft, list[Note]]:

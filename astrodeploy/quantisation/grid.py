@@ -6,7 +6,7 @@ from astrodeploy.arithmetic import ALIGNMENT, STATE_MAX
 from astrodeploy.chip.formats import EXPONENT, Formats
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.numbers import Rounded, bias_format
-from astrodeploy.quantisation.layer import Layer, Synapses
+from astrodeploy.quantisation.layer import Layer
 from astrodeploy.quantisation.scales import (
     Scale,
     is_whole,
@@ -17,24 +17,32 @@ from astrodeploy.quantisation.scales import (
 
 TELLING = 16
 SHIFTS = range(-EXPONENT.high, ALIGNMENT)
+NINE_BITS = 256  # no weight of a chip is larger
 MULTIPLES = sorted({n * 2.0**bits for n in range(1, 128, 2) for bits in SHIFTS})
 
 
-def on_grid(layer: Layer, limits: Formats) -> Scale | None:
+def on_grid(layer: Layer, limits: Formats, unity: float | None = None) -> Scale | None:
     """The scale at which every number is whole in the chip's formats, or None.
 
-    Numbers that are whole as they stand, v in the chip's own unit or in units of 64, come first; else
-    what they have in common is looked for. Weights that reach 16 then were integers before somebody
-    divided them, and get these back; smaller ones are as exact at a larger scale, with finer states.
+    `unity` are the integers that make 1.0 of v, where the source says it: whole numbers are tried in no
+    other unit then. Else numbers that are whole as they stand come first, v in the chip's own unit or in
+    units of 64; and last what they have in common is looked for. Weights that reach 16 then were integers
+    before somebody divided them, and get these back; smaller ones are as exact at a larger scale, with
+    finer states.
     """
-    if layer.gains is not None or layer.sends_membrane or not any(_largest(s) for s in layer.synapses):
+    if layer.gains is not None or layer.sends_membrane:
         return None
     if not (is_whole(layer.dv) and is_whole(layer.du)) or np.any(np.rint(layer.du) == 0):
         return None
-    for factor in (1 / (1 << ALIGNMENT), 1.0):
+    if unity is not None and _are_whole(layer):
+        return _at(layer, unity / (1 << ALIGNMENT), limits)
+    largest = max((_largest(s.weights.values) for s in layer.synapses), default=0.0)
+    if not largest:
+        return None
+    for factor in _as_they_stand(largest):
         if (scale := _at(layer, factor, limits)) is not None:
             return scale
-    weights = next(s.weights.values for s in layer.synapses if _largest(s))
+    weights = next(s.weights.values for s in layer.synapses if _largest(s.weights.values))
     if (mantissa := _least_mantissa(weights)) is None:
         return None
     factors = [mantissa * each / float(np.abs(weights).max()) for each in MULTIPLES]
@@ -42,8 +50,23 @@ def on_grid(layer: Layer, limits: Formats) -> Scale | None:
     return found if found is None or mantissa >= TELLING else _finest(layer, found, limits)
 
 
-def _largest(synapses: Synapses) -> float:
-    return float(np.abs(synapses.weights.values).max(initial=0.0))
+def _are_whole(layer: Layer) -> bool:
+    return is_whole(layer.threshold) and all(is_whole(s.weights.values) for s in layer.synapses)
+
+
+def _as_they_stand(largest: float) -> tuple[float, float]:
+    """The two units of v that numbers may have as they stand, the likelier first.
+
+    Where all are multiples of 64 both would do, but decays round v in whole units, so that it matters which
+    was meant. Weights of nine bits, a pool's 64 above all, are a chip's as they stand; larger ones are as v
+    gets them, shifted by 6.
+    """
+    units = (1.0, 1 / (1 << ALIGNMENT))
+    return units if largest <= NINE_BITS else units[::-1]
+
+
+def _largest(weights: FloatArray) -> float:
+    return float(np.abs(weights).max(initial=0.0))
 
 
 def _least_mantissa(weights: FloatArray) -> int | None:

@@ -15,6 +15,7 @@ from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import Membrane
 from astrodeploy.ir.numbers import DECAY, Fixed, Rounded, bias_format, initial_states
 from astrodeploy.program import Note
+from astrodeploy.quantisation.conservation import sum_notes
 from astrodeploy.quantisation.layer import Layer, Synapses
 from astrodeploy.quantisation.scales import Scale, integers
 
@@ -63,7 +64,11 @@ def rounded(
     return Part(
         population=replace(layer.population, node=compartments),
         connections=(*(c for c, _ in pairs), *(_modulation(c) for c in layer.modulation)),
-        notes=(*(note for _, note in pairs), *_parameter_notes(layer, parameters, scale)),
+        notes=(
+            *(note for _, note in pairs),
+            *(note for c, _ in pairs for note in _sum_notes(layer, c, scale)),
+            *_parameter_notes(layer, parameters, scale),
+        ),
         unit=1.0 if layer.spikes else scale.unit,
         scale=scale,
     )
@@ -117,6 +122,16 @@ def _weight_note(name: str, exponent: int, bits: int, found: dict[str, float]) -
     if found["saturated"]:
         text += f"; {found['saturated']:.2%} are beyond the largest integer and are held there"
     return Note(name, text, found | {"exponent": float(exponent)})
+
+
+def _sum_notes(layer: Layer, rounded: Connection, scale: Scale) -> Iterator[Note]:
+    """Sums that rounding destroyed, in the float network's own weights."""
+    each = next(s for s in layer.synapses if s.name == rounded.name)
+    if np.any(layer.factor == 0):
+        return
+    per_weight = 2.0**rounded.exponent * (1 << ALIGNMENT) / (scale.membrane * each.unit)
+    kept = each.weights.with_values(rounded.wiring.values * per_weight).scaled(1 / layer.factor)
+    yield from sum_notes(each.name, each.connection.wiring, kept)
 
 
 def _modulation(connection: Connection) -> Connection:

@@ -12,7 +12,8 @@ from torch_networks import Chain, Hybrid, Nested, sequential, spikes, values
 import astrodeploy as ad
 from astrodeploy.chip import load_chip, load_target
 from astrodeploy.errors import AstrodeployError, InputError, UnsupportedError
-from astrodeploy.ir import LIF, CubaLIF, Population
+from astrodeploy.ir import LIF, CubaLIF, Input, Population
+from astrodeploy.ir.nodes import SigmaDelta
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.canonicalise import Canonicalise
 from astrodeploy.passes.quantise import Quantise
@@ -421,3 +422,19 @@ def test_every_random_network_compiles_or_is_refused_in_words():
             refused += 1
             assert not str(error).startswith("after the pass"), error
     assert refused < 20
+
+
+def test_sigma_delta_neurons_that_hear_themselves():
+    """What a message means is known before the population that sends it is quantised."""
+    node = SigmaDelta(np.zeros(2), np.zeros(2))
+    first = SigmaDelta(np.zeros(2), np.zeros(2), activation="none", receives="values")
+    made = graph(
+        2,
+        [Population("a", (2,), first), Population("b", (2,), node)],
+        [edge("x", "a", np.eye(2)), edge("a", "b", np.eye(2)), edge("b", "b", 0.5 * np.eye(2), lag=1)],
+    )
+    program = ad.compile(made.with_population(Population("x", (2,), Input(-64, 64))))
+    x = np.full((1, 40, 2), 8.0)
+    np.testing.assert_allclose(
+        program.run(x, probes=("b.activation",)).states["b", "activation"][0, -1] / 4096, 16, rtol=0.02
+    )

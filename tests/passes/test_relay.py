@@ -6,7 +6,8 @@ from float_networks import DT, edge, graph, lif
 
 import astrodeploy as ad
 from astrodeploy.errors import DoesNotFit
-from astrodeploy.ir import Population
+from astrodeploy.ir import Input, Population
+from astrodeploy.ir.nodes import SigmaDelta
 
 
 def delayed(lag, **settings):
@@ -54,3 +55,24 @@ def test_a_graded_message_is_not_relayed():
             ).with_population(Population("a", (3,), lif(sends="membrane"))),
             "loihi2",
         )
+
+
+def test_changes_of_a_value_come_when_they_are_meant_to():
+    """A sigma-delta layer hears another so late, through relays: as it would hear it at once, that much later."""
+    rng = np.random.default_rng(1)
+    layer = lambda size, **more: SigmaDelta(np.full(size, 0.5), np.zeros(size), **more)
+
+    def program(lag):
+        populations = [Population("a", (3,), first), Population("b", (2,), second)]
+        made = graph(3, populations, [edge("x", "a", np.eye(3)), edge("a", "b", weight, lag=lag)])
+        return ad.compile(made.with_population(Population("x", (3,), Input(-64, 64))), "loihi2")
+
+    first, second = layer(3, receives="values", activation="none"), layer(2)
+    weight = rng.integers(-40, 40, (2, 3)) / 64
+    late, early = program(130), program(1)
+    assert [name for name in late.layers if "relay" in name] == ["a.relay-1", "a.relay-2"]
+    x = np.repeat(rng.integers(-9, 9, (2, 25, 3)), 8, axis=1)
+    for engine in ("fast", "oracle"):
+        sent, wanted = (each.run(x, engine=engine).spikes["b"] for each in (late, early))
+        assert np.count_nonzero(wanted) > 10
+        np.testing.assert_array_equal(sent[:, 130:200], wanted[:, 2:72])  # 128 steps later

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 import astrodeploy as ad
 from astrodeploy.chip import load_target
+from astrodeploy.compartments import KINDS
 from astrodeploy.engines.reference import simulate
-from astrodeploy.errors import UnsupportedError
-from astrodeploy.ir import Input, Population
+from astrodeploy.errors import DoesNotFit, UnsupportedError
+from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
 from astrodeploy.ir.nodes import Constant
+from astrodeploy.ir.wiring import OneToOne
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.retime import Retime
 
@@ -214,3 +216,81 @@ def test_a_program_with_a_longer_loop_means_that_loop():
     for name in ("a", "b"):
         assert fast.spikes[name].any()
         assert np.array_equal(fast.spikes[name], in_float.spikes[name])
+
+
+# ---- networks of integers --------------------------------------------------------------------------------
+
+
+def repeaters(size, wires, delays, lags):
+    """Integer neurons p0.. that fire at every spike, wired by (source, target); -1 is the input."""
+    name = lambda i: "x" if i < 0 else f"p{i}"
+    settings = {"threshold": 10, "du": 4096, "dv": 4096, "bias": 0}
+    parameters = {key: np.full(1, value) for key, value in settings.items()}
+    rest = {key: np.full(1, state.initial) for key, state in KINDS["lif"].states.items()}
+    node = Compartments(KINDS["lif"], parameters, rest)
+    populations = [Population("x", (1,), Input()), *(Population(f"p{i}", (1,), node) for i in range(size))]
+    connections = [
+        Connection(name(s), name(t), "current", OneToOne(np.full(1, 64, np.int8)), lag=lag, delay=delay)
+        for (s, t), delay, lag in zip(wires, delays, lags, strict=True)
+    ]
+    return Graph(DT, tuple(populations), tuple(connections), (f"p{size - 1}",))
+
+
+def arrivals(size, wires, steps):
+    """The step in which every neuron fires first, where a wire takes so many steps."""
+    first = {-1: 0}
+    for target in range(size):
+        arriving = [first[s] + n for (s, t), n in zip(wires, steps, strict=True) if t == target]
+        first[target] = min(arriving)
+    return [first[i] for i in range(size)]
+
+
+@st.composite
+def trees(draw):
+    """A network in which every neuron is reached."""
+    size = draw(st.integers(1, 5))
+    pairs = [(s, t) for t in range(size) for s in range(-1, t)]
+    wires = [(draw(st.integers(-1, t - 1)), t) for t in range(size)]
+    wires = list(dict.fromkeys([*wires, *draw(st.lists(st.sampled_from(pairs), max_size=4))]))
+    number = lambda low, high: draw(
+        st.lists(st.integers(low, high), min_size=len(wires), max_size=len(wires))
+    )
+    return size, wires, number(1, 9), number(0, 4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(trees(), st.sampled_from(["loihi1", "loihi2"]))
+def test_stated_delays_of_integers_are_what_a_spike_takes(tree, chip):
+    size, wires, delays, lags = tree
+    stated = any(delay > 1 for delay in delays)
+    program = ad.compile(repeaters(size, wires, delays, lags), chip)
+    x = np.zeros((1, 60, 1), np.int8)
+    x[0, 3] = 1
+    spikes = program.run(x).spikes
+    taken = [int(spikes[f"p{i}"][0, :, 0].argmax()) - 3 for i in range(size)]
+    longer = [max(delay, lag) for delay, lag in zip(delays, lags, strict=True)]
+    if stated:
+        assert taken == arrivals(size, wires, longer)
+        assert {(c.source, c.target): c.delay for c in program.network.connections} == {
+            ("x" if s < 0 else f"p{s}", f"p{t}"): n for (s, t), n in zip(wires, longer, strict=True)
+        }
+    depths = [program.network[f"p{i}"].depth for i in range(size)]
+    assert [n - d for n, d in zip(taken, depths, strict=True)] == arrivals(
+        size, wires, longer if stated else lags
+    )
+    told = [n.text for report in program.passes for n in report.notes if "its shorter delay" in n.text]
+    assert len(told) == sum(lag > delay > 1 for delay, lag in zip(delays, lags, strict=True))
+
+
+def test_a_network_that_is_timed_already_stays_as_it_is():
+    once = ad.compile(
+        repeaters(4, [(-1, 0), (0, 1), (1, 2), (-1, 2), (2, 3), (3, 1)], [1] * 6, [0, 0, 0, 0, 1, 4])
+    )
+    again = ad.compile(once.network)
+    assert max(c.delay for c in once.network.connections) > 1
+    assert again.network.text() == once.network.text()
+
+
+def test_a_delay_beyond_the_chips_is_refused_by_name():
+    with pytest.raises(DoesNotFit, match="x -> p0.current.* has a delay of 70 steps, loihi2 allows 63"):
+        ad.compile(repeaters(1, [(-1, 0)], [70], [0]))

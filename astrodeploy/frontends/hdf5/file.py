@@ -39,8 +39,12 @@ def memory_limit() -> int:
     return int(limit * 2**30)
 
 
-def read_group(path: Path, group: str, what: str, error: type[InputError]) -> Tree:
-    """What stands under a group of a file that is to be `what`. Raises `error`."""
+def read_group(path: Path, group: str, what: str, error: type[InputError]) -> tuple[Tree, tuple[str, ...]]:
+    """What stands under a group of a file that is to be `what`, and the names of what else the file holds.
+
+    That are what stands beside the group, as /name, and attributes wherever they are, as /path@name. Raises
+    `error`.
+    """
     limit = memory_limit()
     try:
         if path.exists() and not path.is_dir() and not path.is_file():
@@ -52,8 +56,7 @@ def read_group(path: Path, group: str, what: str, error: type[InputError]) -> Tr
     answer = _READER.ask({"path": str(path.resolve()), "group": group, "limit": limit})
     if "refused" in answer:
         raise error(f"{path} can't be read as {what}: {answer['refused']}")
-    tree: Tree = answer["tree"]
-    return tree
+    return answer["tree"], tuple(answer["unread"])
 
 
 class _Reader:

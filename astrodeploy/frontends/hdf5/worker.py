@@ -23,6 +23,8 @@ import numpy as np
 
 MOST_ITEMS = 100_000  # groups and datasets in a file
 DEEPEST = 32  # groups in groups
+MOST_TOLD = 100  # names of what is not read
+LONGEST_NAME = 80  # letters of each
 LARGEST_RATIO = 1100  # of what deflate can make of a byte, which is 1032, and some room
 SMALL = 1 << 16  # bytes that need no check against the file's size
 PLAIN_CLASSES = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM)
@@ -46,6 +48,7 @@ class _Walk:
         self.bytes_left = limit
         self.items_left = MOST_ITEMS
         self.open: list[int] = []  # addresses of the groups that are being read
+        self.attributes: list[str] = []  # where some stand: nothing reads them
 
     def top(self, file: Any, name: str) -> Any:
         """What stands under a name of the file."""
@@ -54,7 +57,12 @@ class _Walk:
         found = self.item(file, name, f"/{name}")
         if not isinstance(found, dict):
             raise Refused(f"its /{name} is no group")
+        self.note_attributes(file, "")
         return found
+
+    def note_attributes(self, found: Any, path: str) -> None:
+        if len(self.attributes) < MOST_TOLD and len(found.attrs):
+            self.attributes += [f"{path}@{_readable(name)}" for name in found.attrs]
 
     def item(self, group: Any, name: str, path: str) -> Any:
         link = group.get(name, getlink=True)
@@ -64,6 +72,8 @@ class _Walk:
         if self.items_left < 0:
             raise Refused(f"it holds more than {MOST_ITEMS} groups and arrays")
         found = group[name]
+        if isinstance(found, h5py.Group | h5py.Dataset):
+            self.note_attributes(found, path)
         if isinstance(found, h5py.Group):
             return self.group(found, path)
         if isinstance(found, h5py.Dataset):
@@ -123,6 +133,11 @@ class _Walk:
             )
         if declared and not dataset.id.get_storage_size():
             raise Refused(f"{path} declares {shape} numbers that the file does not hold")
+
+
+def _readable(name: object) -> str:
+    """A name in one line of plain text."""
+    return ascii(name)[1:-1][:LONGEST_NAME] if isinstance(name, str) else "?"
 
 
 def _encodable(name: str) -> bool:
@@ -197,7 +212,10 @@ def _answer(path: Path, group: str, limit: int) -> tuple[Any, list[Any]]:
     arrays: list[Any] = []
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return {"tree": _packed(_Walk(path.stat().st_size, limit).top(file, group), arrays)}, arrays
+            walk = _Walk(path.stat().st_size, limit)
+            tree = _packed(walk.top(file, group), arrays)
+            beside = [f"/{_readable(name)}" for name in file if name != group]
+            return {"tree": tree, "unread": [*beside, *walk.attributes][:MOST_TOLD]}, arrays
     except Refused as refusal:
         return {"refused": str(refusal)}, []
     except Exception as error:  # for damaged bytes HDF5 raises nearly anything

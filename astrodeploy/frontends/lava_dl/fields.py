@@ -1,6 +1,7 @@
-"""The fields of a .net file's groups, each checked where it is asked for."""
+"""The fields of a .net file's groups, each checked where it is asked for; what nobody asked for is known."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,16 +18,26 @@ class Fields:
 
     where: str
     tree: Tree
+    asked: set[str] = field(default_factory=set)
+    inner: dict[str, "Fields"] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
         return name in self.tree
+
+    def unread(self) -> Iterator[str]:
+        """The fields that nobody asked for, in groups of this one too, as group/name."""
+        for name in sorted(self.tree.keys() - self.asked):
+            yield from _leaves(name, self.tree[name])
+        for name, group in sorted(self.inner.items()):
+            yield from (f"{name}/{each}" for each in group.unread())
 
     def group(self, name: str) -> "Fields":
         """A group in this one. Raises InputError."""
         found = self.tree.get(name)
         if not isinstance(found, dict):
             raise InputError(f"{self.where} has no group {name}")
-        return Fields(f"{self.where}: {name}", found)
+        self.asked.add(name)
+        return self.inner.setdefault(name, Fields(f"{self.where}: {name}", found))
 
     def number(self, name: str) -> FloatArray:
         """An array of finite numbers, at least one. Raises InputError."""
@@ -68,18 +79,33 @@ class Fields:
         return values[0], values[-1]
 
     def text(self, name: str) -> str:
-        """A short text in one line, or the first of several. Raises InputError."""
+        """A short text in one line. Raises InputError."""
         found = self._array(name).ravel()
-        text = str(found[0]) if found.dtype == object and found.size else ""
+        text = str(found[0]) if found.dtype == object and found.size == 1 else ""
         if not 0 < len(text) <= LONGEST_TEXT or not text.isprintable():
             raise InputError(f"{self.where}: {name} must hold a short text")
         return text
 
     def _array(self, name: str) -> Array:
         found = self.tree.get(name)
-        if found is None or isinstance(found, dict):
+        if isinstance(found, dict):
+            raise InputError(
+                f"{self.where}: {name} is a group of {', '.join(sorted(found))[:80] or 'nothing'}, needed are numbers "
+                "or text; complex weights are not supported"
+            )
+        if found is None:
             raise InputError(f"{self.where} lacks {name}")
+        self.asked.add(name)
         return np.asarray(found, object) if isinstance(found, str) else found
+
+
+def _leaves(name: str, found: object) -> Iterator[str]:
+    """A field, or all those of a group."""
+    if isinstance(found, dict) and found:
+        for each in sorted(found):
+            yield from _leaves(f"{name}/{each}", found[each])
+    else:
+        yield name
 
 
 def _shown(values: IntArray) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astrodeploy.arithmetic import ALIGNMENT
 from astrodeploy.compartments import Range
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.frontends.findings import Findings, Reading
@@ -18,6 +19,15 @@ from astrodeploy.frontends.lava_dl.average import group_means
 from astrodeploy.frontends.lava_dl.fields import Fields
 from astrodeploy.frontends.lava_dl.neurons import input_delta, neuron_of, never_fires
 from astrodeploy.frontends.lava_dl.synapses import by_lag, check_size, delays_of, recurrent, wiring_of
+from astrodeploy.frontends.lava_dl.vocabulary import (
+    HARMLESS,
+    SIGMA_DELTA,
+    check_theta,
+    refuse_unusual,
+    tell_contradictions,
+    tell_input_activation,
+    tell_unread,
+)
 from astrodeploy.frontends.limits import MOST_SYNAPSES
 from astrodeploy.ir import Connection, Graph, Input, Population, verify
 from astrodeploy.ir.arrays import IntArray
@@ -30,6 +40,11 @@ DT = 1e-3  # seconds a step: .net files count in steps
 WEIGHT_UNITY = 64  # a weight of a sigma-delta layer is 1.0
 GRADED = Range.signed(16)  # input of a sigma-delta network
 SHORT = {"conv": "conv", "pool": "pool", "dense": "fc"}
+STARTS = (
+    "is a sigma-delta network: every sample starts from rest, each layer with the first of its input, as slayer "
+    "trains it; Lava starts all layers at once and clears none, so that biases show there before the input does"
+)
+KINDS = {"dense_rec": "dense"}  # other names of a type
 
 
 def read_net(path: Path, dt: float | None = None, comparison: str = ">") -> Reading:
@@ -37,12 +52,15 @@ def read_net(path: Path, dt: float | None = None, comparison: str = ">") -> Read
 
     Raises InputError where the file is damaged, UnsupportedError where a layer has no place on a chip.
     """
-    tree = read_group(path, "layer", f"a {WHAT}", InputError)
+    tree, unread = read_group(path, "layer", f"a {WHAT}", InputError)
     if dt is not None and not 0 < dt < inf:
         raise InputError(f"dt must be a positive number of seconds, not {dt!r}")
     try:
         with np.errstate(all="ignore"):  # what is no number any more is refused where the Graph is checked
-            return _read(Fields(str(path), tree), _Network(DT if dt is None else dt, comparison))
+            network = _Network(DT if dt is None else dt, comparison)
+            if unread:
+                network.findings.warn("", f"holds {', '.join(unread)[:200]} beside its layers: not read")
+            return _read(Fields(str(path), tree), network)
     except (LookupError, TypeError, ValueError, ArithmeticError, MemoryError) as error:
         raise InputError(f"{path} is no valid {WHAT}: {error!r}") from error
 
@@ -61,7 +79,7 @@ def _read(layers: Fields, network: "_Network") -> Reading:
         verify(graph)
     except InputError as error:
         raise InputError(f"{layers.where}: {error}") from error
-    return Reading(graph, network.findings.all)
+    return Reading(graph, network.findings.all, float(1 << ALIGNMENT))
 
 
 @dataclass
@@ -79,24 +97,29 @@ class _Network:
 
     def add(self, name: str, layer: Fields) -> None:
         """One more layer."""
-        kind = layer.text("type")
+        said = layer.text("type")
+        kind = KINDS.get(said, said)
         if self.groups:
             raise UnsupportedError(f"{layer.where} follows an average, which is supported at the end only")
+        if said == "dense_rec" and "weight_rec" not in layer:
+            raise InputError(f"{layer.where} is of type dense_rec and lacks weight_rec")
         if kind == "input" and not self.populations:
             neuron = layer.group("neuron") if "neuron" in layer else None
             self._input(layer, layer.sizes("shape"), neuron)
-            self._note_input(name, layer)
+            self._note_input(name, layer, neuron)
         elif kind in SHORT:
             self._layer(name, kind, layer)
         elif kind in ("flatten", "average") and not self.populations:
             raise InputError(f"{layer.where} is of type {kind} and comes first: there is nothing before it")
         elif kind == "flatten":
             self.shape = (prod(self.shape),)
+            self._note_shape(name, layer)
         elif kind == "average":
             self._average(layer)
         else:
-            known = ", ".join(["input (the first)", "flatten", *SHORT, "average"])
+            known = ", ".join(["input (the first)", "flatten", *SHORT, *KINDS, "average"])
             raise UnsupportedError(f"{layer.where} is of type {kind}; supported are {known}")
+        tell_unread(name, kind, layer, self.findings)
 
     def graph(self) -> Graph:
         """The network; its last layer is read out."""
@@ -154,17 +177,38 @@ class _Network:
         self.populations.append(population)
         self.shape, self.delays = shape, axonal
         self._note_shape(name, layer)
+        tell_contradictions(name, layer, wiring, self.findings)
+        check_theta(name, layer.group("neuron"), self.findings)
+        if isinstance(node, SigmaDelta):
+            self.findings.note("", STARTS)
+            if node.activation == "none":
+                threshold = layer.group("neuron").integer("vThMant")
+                text = f"sums up what arrives (sigma_output), as Lava's Sigma: vThMant = {threshold} is not applied"
+                self.findings.note(population.name, text)
 
     def _connect(self, source: str, target: str, wiring: Wiring, lag: int = 0, unity: int = 1) -> None:
         scaled = wiring.with_values(wiring.values / unity)
         self.connections.append(Connection(source, target, "current", scaled, lag=lag))
 
-    def _note_input(self, name: str, layer: Fields) -> None:
-        if unread := [each for each in ("weight", "bias") if each in layer]:
-            text = f"turns values into messages by its {' and '.join(unread)}, which stays outside"
+    def _note_input(self, name: str, layer: Fields, neuron: Fields | None) -> None:
+        """What an input layer does with values before they are messages stays outside."""
+        if neuron is not None and neuron.text("type") == "SDNN":
+            tell_input_activation(name, neuron, self.findings)
+            refuse_unusual(layer, neuron, SIGMA_DELTA)
+        unread = [each for each in ("weight", "bias") if each in layer]
+        for each in unread:
+            layer.number(each)
+        if neuron is not None and neuron.text("type") != "SDNN":
+            settings = ", ".join(sorted(neuron.tree.keys() - {"type", *HARMLESS}))[:80]
+            unread.append(f"{neuron.text('type')} neurons ({settings})")
+            neuron.asked.update(neuron.tree.keys() - HARMLESS.keys())
+        if unread:
+            *others, last = unread
+            parts = " and ".join([", ".join(others), last] if others else [last])
+            text = f"turns values into messages by its {parts}, which stays outside"
             self.findings.warn(name, f"{text}: the network's input is what this layer sends")
 
     def _note_shape(self, name: str, layer: Fields) -> None:
         declared = layer.sizes("shape") if "shape" in layer else self.shape
-        if prod(declared) != prod(self.shape):
+        if [n for n in declared if n > 1] != [n for n in self.shape if n > 1]:
             self.findings.warn(name, f"declares the shape {declared}, its weights give {self.shape}")

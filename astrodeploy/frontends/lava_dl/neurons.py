@@ -13,6 +13,7 @@ import numpy as np
 from astrodeploy.arithmetic import THRESHOLD_MAX
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.frontends.lava_dl.fields import Fields
+from astrodeploy.frontends.lava_dl.vocabulary import SIGMA_DELTA, activation_of, refuse_unusual
 from astrodeploy.ir import LIF, CubaLIF
 from astrodeploy.ir.arrays import FloatArray
 from astrodeploy.ir.nodes import Membrane, SigmaDelta
@@ -31,8 +32,8 @@ def neuron_of(layer: Fields, shape: tuple[int, ...], dt: float, comparison: str)
         )
     bias = _bias(layer, shape)
     if kind == "SDNN":
-        return SigmaDelta(np.full(shape, float(neuron.integer("vThMant"))), bias)
-    _refuse_other_settings(layer, neuron)
+        return _sigma_delta(layer, neuron, bias)
+    refuse_unusual(layer, neuron)
     v_decay, i_decay = (_decay(layer, neuron, each) for each in ("vDecay", "iDecay"))
     if i_decay != FULL_DECAY and np.any(bias):
         raise UnsupportedError(
@@ -53,11 +54,17 @@ def never_fires(node: Membrane) -> bool:
     return bool(np.all(node.v_threshold >= THRESHOLD_MAX))
 
 
-def _refuse_other_settings(layer: Fields, neuron: Fields) -> None:
-    """A refractory delay other than Lava's 1 and a weight exponent are in no published network."""
-    for name, usual in (("refDelay", 1), ("wgtExp", 0)):
-        if (value := neuron.integer(name, usual)) != usual:
-            raise UnsupportedError(f"{layer.where} has {name} = {value}, supported is {usual}")
+def _sigma_delta(layer: Fields, neuron: Fields, bias: FloatArray) -> SigmaDelta:
+    """Sigma-delta neurons; those of an output block sum up what arrives, and send every change of that."""
+    refuse_unusual(layer, neuron, SIGMA_DELTA)
+    threshold = np.full(bias.shape, float(neuron.integer("vThMant")))
+    if (activation := activation_of(layer, neuron)) == "relu":
+        return SigmaDelta(threshold, bias)
+    if np.any(bias):
+        raise UnsupportedError(
+            f"{layer.where} is a sigma_output with a bias, which Lava's Sigma has not: leave it out"
+        )
+    return SigmaDelta(np.zeros(bias.shape), bias, activation)
 
 
 def _decay(layer: Fields, neuron: Fields, name: str) -> int:

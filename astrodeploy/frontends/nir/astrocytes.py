@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from astrodeploy.errors import InputError, NirError
+from astrodeploy.frontends.findings import Findings
 from astrodeploy.frontends.hdf5.file import Tree
 from astrodeploy.frontends.limits import MOST_NEURONS
 from astrodeploy.frontends.nir.nodes import kind_of
@@ -135,6 +136,31 @@ def description(tree: Tree, what: str) -> dict[str, Any] | None:
     if not intact:
         raise NirError(f"{what}: its astrocyte metadata was edited or damaged: export the network again")
     return data
+
+
+def tell_more(tree: Tree, outputs: Mapping[str, Any], findings: Findings) -> None:
+    """A finding for what others changed in a file of ours beside what it describes: nothing of that is read.
+
+    `outputs` are the Outputs that the core of the described network has: its hash leaves them out.
+    """
+    nodes, extra = tree["nodes"], tree["metadata"].keys()
+    more = [f"the field {key!r}" for key in sorted(tree.keys() - {"type", "nodes", "edges", "metadata"})]
+    more += [f"the metadata {key!r}" for key in sorted(extra) if key != KEY and not key.startswith(f"{KEY}.")]
+    more += [f"the metadata of {name}" for name in sorted(nodes) if nodes[name].get("metadata")]
+    more += [
+        f"another {name}" for name in sorted(outputs) if name in nodes and _said(nodes[name]) != outputs[name]
+    ]
+    if more:
+        findings.warn("", f"holds {', '.join(more)[:200]}, which astrodeploy did not write: not read")
+
+
+def output_contents(tree: Tree) -> dict[str, str]:
+    """What the Outputs of a core say."""
+    return {name: _said(node) for name, node in tree["nodes"].items() if kind_of(node) == "Output"}
+
+
+def _said(node: Tree) -> str:
+    return _content({key: value for key, value in node.items() if key != "metadata"})
 
 
 def described(tree: Tree, data: dict[str, Any], what: str) -> Graph:

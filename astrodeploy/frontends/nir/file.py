@@ -29,18 +29,21 @@ from astrodeploy.frontends.nir.network import read_network
 from astrodeploy.frontends.nir.rules import NirOptions, ask
 from astrodeploy.frontends.nir.shapes import find_shapes
 from astrodeploy.frontends.nir.tree import read_tree, tree_of
-from astrodeploy.frontends.nir.writer import core_of
+from astrodeploy.frontends.nir.writer import Core, core_of
 from astrodeploy.ir import Graph, verify
 from astrodeploy.ir.astrocytes import without_astrocytes
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.ir.nodes import Membrane
+
+VERSION = "/version"  # of the nir that wrote the file: the nodes say themselves what they are
 
 # ---- reading ---------------------------------------------------------------------------------------------
 
 
 def read_nir(path: Path, options: NirOptions | None = None) -> Reading:
     """The float Graph of a .nir file, by any tool. Raises NirError with all findings."""
-    return _reading(read_tree(path), options or NirOptions(), str(path))
+    tree, unread = read_tree(path)
+    return _reading(tree, options or NirOptions(), str(path), unread)
 
 
 def from_nir(document: nir.NIRGraph, options: NirOptions | None = None) -> Reading:
@@ -53,19 +56,23 @@ def from_nir(document: nir.NIRGraph, options: NirOptions | None = None) -> Readi
     return _reading(tree, options or NirOptions(), what)
 
 
-def _reading(tree: Tree, options: NirOptions, what: str) -> Reading:
+def _reading(tree: Tree, options: NirOptions, what: str, unread: tuple[str, ...] = ()) -> Reading:
+    findings = Findings()
+    if beside := sorted(set(unread) - {VERSION}):
+        findings.warn("", f"holds {', '.join(beside)[:200]}, of which NIR knows nothing: not read")
     try:
         with np.errstate(all="ignore"):  # what is no number any more is refused where the Graph is checked
-            return _read(tree, options, what)
+            return _read(tree, options, what, findings)
     except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
         raise NirError(f"{what} is no valid NIR graph: {error!r}") from error
 
 
-def _read(tree: Tree, options: NirOptions, what: str) -> Reading:
+def _read(tree: Tree, options: NirOptions, what: str, findings: Findings) -> Reading:
     own = astrocytes.description(tree, what)
     if own is not None:
-        return Reading(_own(tree, own, options, what), ())
-    findings = Findings()
+        ours = _own(tree, own, options, what)
+        astrocytes.tell_more(tree, astrocytes.output_contents(tree_of(_core(ours))), findings)
+        return Reading(ours, findings.all)
     graph = _foreign(tree, options, findings)
     if graph is None:
         raise NirError(message(what, findings.errors), findings.all)
@@ -143,9 +150,18 @@ def to_nir(graph: Graph) -> nir.NIRGraph:
     """The NIR document of a float Graph. Raises NirError for what NIR can't say."""
     whole = canonical(graph)
     core = core_of(canonical(without_astrocytes(whole)))
-    try:
-        document = nir.NIRGraph(nodes=core.nodes, edges=core.edges, type_check=True)
-    except (ValueError, KeyError, NotImplementedError) as error:
-        raise NirError(f"NIR can't say this network: {error}") from error
+    document = _document(core)
     document.metadata = astrocytes.metadata(whole, core, tree_of(document))
     return document
+
+
+def _core(graph: Graph) -> nir.NIRGraph:
+    """The document of a network alone, without what NIR can't say beside it."""
+    return _document(core_of(canonical(without_astrocytes(graph))))
+
+
+def _document(core: Core) -> nir.NIRGraph:
+    try:
+        return nir.NIRGraph(nodes=core.nodes, edges=core.edges, type_check=True)
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise NirError(f"NIR can't say this network: {error}") from error

@@ -18,6 +18,7 @@ Edge = tuple[str, str]
 PORTS = ("Input", "Output")
 INNER = ("inner Input", "inner Output")  # those of a nested graph
 SHOWN = 6  # names in a message
+GRAPH = ("type", "nodes", "edges")  # the fields of a graph that are read
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,7 @@ class _Level:
         self.direct: list[str] = []  # the nodes that lie in no graph inside this one
         self.inner: dict[str, _Level] = {}
         self._gates: dict[int, list[str]] = {}
+        self._tell_more(tree)
         for name, node in tree["nodes"].items():
             self._read(str(name), node)
         self.edges: list[Edge] = [edge for inner in self.inner.values() for edge in inner.edges]
@@ -90,6 +92,14 @@ class _Level:
         for source, target in self._pairs(tree.get("edges")):
             self._connect(source, target)
         self.edges += self.own
+
+    def _tell_more(self, tree: Tree) -> None:
+        """What else stands in the graph; the metadata of the whole file are told where it is read."""
+        known = (*GRAPH, *(() if self.path else ("metadata",)))
+        for key in sorted(
+            k for k, v in tree.items() if k not in known and not (isinstance(v, dict) and not v)
+        ):
+            self.findings.note(self.path, f"has a field {key!r}, which no NIRGraph has: it is not read")
 
     def _flat(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name

@@ -103,7 +103,7 @@ NEURONS: dict[str, tuple[str, ...]] = {
 }
 SPIKING = ("IF", "LIF", "CubaLIF")  # those that have a reset
 OPTIONAL = {"IF": ("v_reset",), "LIF": ("v_reset",), "CubaLI": ("w_in",), "CubaLIF": ("v_reset", "w_in")}
-SILENT = ("type", "metadata")  # fields of every node that are no part of its meaning
+READ_ELSEWHERE = ("type",)  # fields of every node
 
 
 class _Fields:
@@ -111,7 +111,9 @@ class _Fields:
 
     def __init__(self, name: str, kind: str, tree: Tree, findings: Findings) -> None:
         self.name, self.kind, self.findings = name, kind, findings
-        self.tree = {k: v for k, v in tree.items() if k not in SILENT}
+        self.tree = {k: v for k, v in tree.items() if k not in READ_ELSEWHERE}
+        if not _filled(self.tree.get("metadata")):
+            self.tree.pop("metadata", None)
         self.errors = len(findings.errors)
 
     def wrong(self, text: str) -> None:
@@ -178,6 +180,10 @@ class _Fields:
         """What is left over is not read; that is said."""
         for key in sorted(self.tree):
             self.findings.note(self.name, f"has a field {key!r}, which no {self.kind} has: it is not read")
+
+
+def _filled(value: object) -> bool:
+    return value is not None and not (isinstance(value, dict) and not value)
 
 
 def _is_number(text: str) -> bool:

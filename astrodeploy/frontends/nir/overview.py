@@ -7,17 +7,17 @@ import numpy as np
 
 from astrodeploy.errors import NirError
 from astrodeploy.frontends.hdf5.file import Tree
-from astrodeploy.frontends.nir.nodes import SILENT
 from astrodeploy.frontends.nir.tree import read_tree
 from astrodeploy.ir.graph import array_text
 
+BESIDE = ("type", "metadata")  # no fields of a node's own
 SHORT = 60  # letters of a text
 
 
 def overview(path: Path) -> list[dict[str, Any]]:
     """The nodes of a file: name, type, fields with shape and range; nothing of a file that can't be read."""
     try:
-        return _nodes(read_tree(path), "")
+        return _nodes(read_tree(path)[0], "")
     except NirError:
         return []
 
@@ -32,7 +32,7 @@ def _nodes(tree: Tree, path: str) -> list[dict[str, Any]]:
         elif isinstance(node.get("nodes"), dict):
             found += _nodes(node, flat)
         else:
-            fields = {k: _field(v) for k, v in node.items() if k not in SILENT}
+            fields = {k: _field(v) for k, v in node.items() if k not in BESIDE}
             found.append({"name": flat, "type": str(node.get("type", "none"))[:SHORT], "fields": fields})
     return found
 

@@ -11,8 +11,8 @@ from astrodeploy.errors import NirError
 from astrodeploy.frontends.hdf5.file import Tree, read_group
 
 
-def read_tree(path: Path) -> Tree:
-    """What stands under /node of a .nir file. Raises NirError."""
+def read_tree(path: Path) -> tuple[Tree, tuple[str, ...]]:
+    """What stands under /node of a .nir file, and the names of what else it holds. Raises NirError."""
     return read_group(path, "node", "NIR", NirError)
 
 

@@ -61,6 +61,7 @@ def from_onnx(
         )
     reader = _Reader(model, opset, Builder(DT if dt is None else dt))
     reader.read(input_shape)
+    reader.tell_unread()
     graph = None if reader.findings.errors else reader.graph()
     if graph is None or reader.findings.errors:
         raise UnsupportedError(message(name, reader.findings.errors))
@@ -104,6 +105,25 @@ class _Reader:
             self.values |= {output: UNKNOWN for output in proto.output if output}
             if proto.output:
                 self.values[proto.output[0]] = value
+
+    def tell_unread(self) -> None:
+        """A finding for what stands in the file and is in no network; operators' attributes the runtime checks."""
+        graph = self.model.graph
+        used = {*(name for node in graph.node for name in node.input), *(each.name for each in graph.output)}
+        for tensor in graph.initializer:
+            if tensor.name not in used:
+                self.findings.warn(
+                    printable(f"the tensor {tensor.name!r}"), "is used by no operator: it is not read"
+                )
+        keys = printable(", ".join(sorted(each.key for each in self.model.metadata_props))[:80])
+        parts = {
+            f"metadata ({keys})": self.model.metadata_props,
+            "quantization annotations": graph.quantization_annotation,
+            "training information": self.model.training_info,
+        }
+        for what, held in parts.items():
+            if len(held):
+                self.findings.note("", f"has {what}, which are not read")
 
     def _numbers(self, tensor: Any, what: str) -> "Array | _Unknown":
         from onnx import numpy_helper
@@ -187,6 +207,8 @@ class _Reader:
     def _node(self, proto: "NodeProto", inputs: tuple[Value, ...]) -> Node:
         from onnx import helper
 
+        if proto.domain not in ("", "ai.onnx"):
+            raise Refusal(f"is of the domain {printable(proto.domain)}, none of ONNX's own operators")
         attributes: dict[str, Any] = {}
         for each in proto.attribute:
             value = helper.get_attribute_value(each)

@@ -7,6 +7,7 @@ among them (a Norse state_dict holds none of these).
 import pickle
 import struct
 import warnings
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 
 from astrodeploy import storage
 from astrodeploy.errors import CheckpointError, InputError
+from astrodeploy.frontends.findings import Findings, Reading
 from astrodeploy.frontends.torch.export_check import check_export
 from astrodeploy.frontends.torch.module import graph_of
 from astrodeploy.ir import Graph, verify
@@ -26,6 +28,7 @@ from astrodeploy.ir.plain import from_plain, to_plain
 
 FORMAT = "astrodeploy checkpoint"
 VERSION = 3
+KEYS = {"format", "version", "network", "tensors"}
 DAMAGED = (  # what torch's reader raises for bytes that are no checkpoint
     pickle.UnpicklingError,
     BadZipFile,
@@ -84,19 +87,52 @@ def write_checkpoint(graph: Graph, path: Path) -> None:
         fresh.write_bytes(stream.getbuffer())
 
 
-def read_checkpoint(path: Path) -> Graph:
-    """The float Graph of a model.pt. Nothing in the file is executed. Raises CheckpointError."""
+def read_checkpoint(path: Path) -> Reading:
+    """The float Graph of a model.pt, and what others added to it. Nothing in the file is executed.
+
+    Raises CheckpointError, where a part of the network's own description is unknown too.
+    """
     data = _load(path)
     if not isinstance(data, dict) or "format" not in data:
         raise CheckpointError(_foreign(path, data))
     storage.check_version(data, FORMAT, VERSION, path, CheckpointError, since=VERSION)
     try:
         tensors = {str(k): np.array(v.detach().numpy()) for k, v in data["tensors"].items()}
-        graph = canonical(from_plain(data["network"], tensors))
+        told = from_plain(data["network"], tensors)
+        graph = canonical(told)
         verify(graph)
+        if unknown := _unknown(data["network"], tensors, *to_plain(told)):
+            raise InputError(f"it has {', '.join(unknown)[:200]}, which no network has")
     except (KeyError, AttributeError, TypeError, ValueError, RuntimeError, InputError) as error:
         raise CheckpointError(f"{path} lacks a part of the network or holds a wrong one: {error}") from error
-    return graph
+    findings = Findings()
+    for key in sorted(str(key) for key in data.keys() - KEYS):
+        findings.note("", f"has {key[:80]!r} beside the network: not read")
+    return Reading(graph, findings.all)
+
+
+def _unknown(plain: Any, tensors: Mapping[str, Any], said: Any, named: Mapping[str, Any]) -> list[str]:
+    """What stands in a description and is not in that of the network that was read from it."""
+    return [
+        *_more(plain, said, "network"),
+        *(f"the tensor {name!r}" for name in sorted(tensors.keys() - named.keys())),
+    ]
+
+
+def _more(given: Any, said: Any, where: str) -> Iterator[str]:
+    if isinstance(given, Mapping) and isinstance(said, Mapping):
+        for key in given:
+            if key in said:
+                yield from _more(given[key], said[key], f"{where}.{key}")
+            else:
+                yield f"{where}.{key}"
+    elif isinstance(given, list | tuple) and isinstance(said, list | tuple):
+        for i, (one, other) in enumerate(zip(given, said, strict=False)):
+            yield from _more(one, other, f"{where}.{i}")
+        if len(given) > len(said):
+            yield f"{where}.{len(said)}"
+    elif given != said:
+        yield f"{where} = {given!r}"
 
 
 def _load(path: Path) -> Any:

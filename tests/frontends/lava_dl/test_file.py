@@ -234,7 +234,8 @@ def test_what_a_layer_says_of_itself_and_is_not_used_is_a_finding(tmp_path):
     ]
     found = [str(each) for each in read(net(tmp_path / "a.net", layers)).findings]
     assert found[0].startswith(
-        "layer 0 turns values into messages by its weight and bias, which stays outside"
+        "layer 0 turns values into messages by its weight, bias and CUBA neurons (gradedSpike, iDecay, refDelay, "
+        "vDecay, vThMant), which stays outside"
     )
     assert found[1] == "layer 1 declares the shape (13,), its weights give (12,)"
     assert found[2].startswith("fc-0 delays what it sends, and nothing waits for it")

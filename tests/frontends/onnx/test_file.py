@@ -112,6 +112,22 @@ def test_what_was_assumed_is_said(tmp_path):
     assert "dt = 0.001 s" in str(program.passes[0])
 
 
+def test_what_a_file_holds_and_no_operator_uses_is_said():
+    plain = [("MatMul", ["x", "w"], ["y"], {})]
+    each = model(plain, W | {"spare": numbers(3)})
+    each.metadata_props.add(key="author", value="me")
+    told = [str(found) for found in from_onnx(each, "net").findings]
+    assert "the tensor 'spare' is used by no operator: it is not read" in told
+    assert "the file has metadata (author), which are not read" in told
+    assert not [text for text in map(str, from_onnx(model(plain, W), "net").findings) if "not read" in text]
+
+
+def test_an_operator_of_another_domain_is_none_of_onnx():
+    each = model([("Relu", ["x"], ["y"], {"domain": "com.example"})])
+    with pytest.raises(AstrodeployError, match=r"Relu \(n0\) is of the domain com.example"):
+        from_onnx(each, "net")
+
+
 def test_without_calibration_the_command_is_told(tmp_path):
     path = written(exported(convolutional(), (1, 8, 8)), tmp_path / "net.onnx")
     with pytest.raises(InputError, match=r"takes numbers.*--calibrate data\.npz"):

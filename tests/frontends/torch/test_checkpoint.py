@@ -1,5 +1,6 @@
 """model.pt: round trip, and everything that is none. Nothing in a file is ever executed."""
 
+import copy
 import re
 
 import bad_files
@@ -130,3 +131,69 @@ def test_the_sample_that_the_export_is_checked_with(tmp_path):
     with pytest.raises(StimulusError, match=r"needed are numbers \(batch, 6\)"):
         ad.save(Hybrid(), path, dt=1e-3, input_shape=(6,), sample=spikes())
     assert not path.exists()
+
+
+# ---- nothing passes unseen -------------------------------------------------------------------------------
+
+
+def places(plain, path=()):
+    """Every path to a value of nested data."""
+    items = plain.items() if isinstance(plain, dict) else enumerate(plain) if isinstance(plain, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+def at(data, path):
+    for key in path:
+        data = data[key]
+    return data
+
+
+def outcome(path):
+    """The network's fingerprint and what is told, a refusal too."""
+    try:
+        found = checkpoint.read_checkpoint(path)
+    except CheckpointError as error:
+        return "", (str(error),)
+    return fingerprint(found.graph), tuple(str(each) for each in found.findings)
+
+
+OTHER = {int: lambda v: v + 1, float: lambda v: v * 1.5 + 0.25, bool: lambda v: not v, str: lambda v: v + "x"}
+
+
+def test_any_single_part_of_a_checkpoint_is_seen(tmp_path):
+    """One thing added, removed or changed: another network, a finding that names it, or a refusal."""
+    good = bad_files.checkpoint(tmp_path)
+    whole, unseen = fingerprint(load(good)), []
+    content = torch.load(good, weights_only=True)
+    paths = list(places(content))
+    for how in ("add", "remove", "change"):
+        for path in paths:
+            data = copy.deepcopy(content)
+            holder, key = at(data, path[:-1]), path[-1]
+            if how == "add" and isinstance(at(data, path), dict):
+                name = "odd"
+                at(data, path)[name] = torch.ones(3) if path == ("tensors",) else 1
+            elif how == "add" and isinstance(at(data, path), list):
+                name = str(path[-1])
+                at(data, path).append(copy.deepcopy((at(data, path) or [1])[0]))
+            elif how == "remove":
+                name = str(key)
+                del holder[key]
+            elif how == "change" and isinstance(old := holder[key], torch.Tensor) and old.numel():
+                name, changed = str(key), old.clone()
+                changed.view(-1)[0] += 1
+                holder[key] = changed
+            elif how == "change" and type(holder[key]) in OTHER:
+                name = str(key)
+                holder[key] = OTHER[type(holder[key])](holder[key])
+            else:
+                continue
+            torch.save(data, tmp_path / "b.pt")
+            found, told = outcome(tmp_path / "b.pt")
+            if found == whole and not any(name in text for text in told):
+                unseen.append((how, path))
+    torch.save(content | {"accuracy": 0.93}, tmp_path / "b.pt")
+    assert outcome(tmp_path / "b.pt") == (whole, ("the file has 'accuracy' beside the network: not read",))
+    assert not unseen
