@@ -286,8 +286,8 @@ def show_verification(verification: "Verification") -> None:
     if verification.brian2 is not None:
         b = verification.brian2
         say(
-            f"Brian2 against the float graph: {b.spikes} spikes compared, {b.differing} differing, "
-            f"{b.excused} excused within 1e-9 of the threshold"
+            f"Brian2 against the float graph: {b.spikes} messages and {b.states} states compared, {b.differing} "
+            f"differing, {b.excused} excused within 1e-9 of the threshold"
         )
         if b.first_divergence is not None:
             say(f"  first: {b.first_divergence}")
