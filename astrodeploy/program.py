@@ -7,7 +7,7 @@ graph.nir            the float network for other tools, where NIR can say it
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from math import prod
 from os import PathLike
@@ -214,13 +214,13 @@ class Program:
         storage.check_version(content, FORMAT, VERSION, folder, since=VERSION)
         try:
             tensors = load_file(folder / TENSORS) | _stages_in(folder)
-            network = from_plain(content["network"], tensors)
-            verify(network)
             meant = {
                 k.removeprefix("reference."): v for k, v in tensors.items() if k.startswith("reference.")
             }
             reference = from_plain(content["reference"], meant)
             verify(reference)
+            network = replace(from_plain(content["network"], tensors), readout=reference.readout)
+            verify(network)
             return cls(
                 network=network,
                 reference=reference,
