@@ -272,11 +272,30 @@ class Verification:
         """That of the first pair of integer engines that differ; else that of Brian2."""
         return next((c.first_divergence for c in self._held if not c.equal), None)
 
+    @property
+    def faithful(self) -> bool | None:
+        """Whether the Program predicts the same as the float network for every sample; None where there is none.
+
+        Undecided is a prediction too. Spikes may differ nevertheless: `distance` tells how many.
+        """
+        return None if self.distance is None else self.distance.total.predictions == 0
+
+    @property
+    def text(self) -> str:
+        """The verdict in a line: whether the engines agree, and whether the network is still itself."""
+        engines = "equal" if self.equal else "NOT EQUAL"
+        if not self.comparisons:
+            engines = "NOT VERIFIED: no engine but the oracle ran"
+        elif not self.equal and all(each.equal for each in self.comparisons):
+            engines = "NOT EQUAL: Brian2 differs from the float reference"
+        return engines + ("" if self.distance is None else f"; {self.distance.text}")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `astrodeploy verify --json` prints it."""
         first = self.first_divergence
         return {
             "equal": self.equal,
+            "faithful": self.faithful,
             "comparisons": [each.to_dict() for each in self.comparisons],
             "first_divergence": None if first is None else asdict(first),
             "brian2": None if self.brian2 is None else self.brian2.to_dict(),

@@ -53,12 +53,16 @@ class ReadOut:
     operators: str = ""
 
     @property
+    def sent(self) -> bool:
+        """Whether messages are read, of which 0 is none."""
+        return self.what in ("spikes", "messages")
+
+    @property
     def text(self) -> str:
         """In words: "the mean of what the host makes of every step (Gemm, Softmax)"."""
         if self.what == "host":
             return f"{NAMES[self.how]} of what the host makes of every step ({self.operators})"
-        several = self.what in ("spikes", "messages")
-        return f"{NAMES[self.how]} of its {self.what}{'' if several else 's over a sample'}"
+        return f"{NAMES[self.how]} of its {self.what}{'' if self.sent else 's over a sample'}"
 
 
 def read_of(node: Node) -> str:
