@@ -44,6 +44,7 @@ def program_facts(program: Program) -> dict[str, Any]:
     """A Program as plain facts."""
     return graph_facts(program.network) | {
         "reference": graph_facts(program.reference),
+        "read": {name: each.text for name, each in program.reference.read_outs.items()},
         "target": program.target,
         "fingerprint": program.fingerprint,
         "reset_every": program.reset_every,

@@ -62,7 +62,7 @@ class ReadOut:
         """In words: "the mean of what the host makes of every step (Gemm, Softmax)"."""
         if self.what == "host":
             return f"{NAMES[self.how]} of what the host makes of every step ({self.operators})"
-        return f"{NAMES[self.how]} of its {self.what}{'' if self.sent else 's over a sample'}"
+        return f"{NAMES[self.how]} of its {self.what}{'' if self.sent else ' over a sample'}"
 
 
 def read_of(node: Node) -> str:
