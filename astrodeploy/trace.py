@@ -152,7 +152,7 @@ class Trace:
                 readout={str(k): ReadOut(**each) for k, each in content.get("readout", {}).items()},
                 messages=_messages(content, arrays),
             )
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProgramError(f"{folder} is malformed ({error}): run the Program again") from error
 
 

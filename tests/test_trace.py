@@ -158,6 +158,8 @@ def test_folders_that_are_no_trace(program, tmp_path):
         (lambda c: c["layers"].append("more"), "is malformed"),
         (lambda c: c.update(states=[["hidden"]]), "is malformed"),
         (lambda c: c.update(steps=None), "is malformed"),
+        (lambda c: c.update(readout=["count"]), "is malformed"),
+        (lambda c: c.update(readout={"readout": {"how": "count"}}), "is malformed"),
     ],
 )
 def test_content_that_makes_no_trace(change, message, traces, tmp_path):
