@@ -1,6 +1,6 @@
 """Does every engine say the same? Comparison bit for bit, the first divergence, and the float witnesses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from astrodeploy.engines import Plan, engine_named, make_plan, require_floats
 from astrodeploy.engines.recording import Job, Recording, StateName
 from astrodeploy.engines.reference import flat, reference
 from astrodeploy.errors import EngineError, InputError
-from astrodeploy.ir import Compartments, Graph
+from astrodeploy.ir import Astrocyte, Compartments, Graph
 from astrodeploy.ir.nodes import Array, Membrane
 from astrodeploy.program import Program
 
@@ -88,7 +88,11 @@ def compare(
     Layers count in the left one's order, in a layer its states before its spikes. Both must hold the
     same layers, and states unless `states` is False. Raises InputError where they do not.
     """
-    pairs = _pairs(left, right, names, states)
+    return _counted(_pairs(left, right, names, states), names)
+
+
+def _counted(pairs: "Sequence[_Pair]", names: tuple[str, str]) -> Comparison:
+    """What was compared, and what differs."""
     spikes = [each for each in pairs if each.what == "spikes"]
     return Comparison(
         left=names[0],
@@ -138,7 +142,7 @@ def _arrays(recorded: Recorded, states: bool) -> dict[tuple[str, str], Array]:
     return found
 
 
-def _first(pairs: list[_Pair]) -> Divergence | None:
+def _first(pairs: Sequence[_Pair]) -> Divergence | None:
     found: list[tuple[tuple[int, int, int, int], _Pair]] = []
     for order, pair in enumerate(pairs):
         differs = pair.left != pair.right
@@ -158,38 +162,43 @@ def _first(pairs: list[_Pair]) -> Divergence | None:
 def compare_near_threshold(
     left: Recording, right: Recording, graph: Graph, names: tuple[str, str] = ("left", "right")
 ) -> Comparison:
-    """Compare what two float engines' neurons sent; both must have recorded the states "v".
+    """Compare what two float engines' neurons and astrocytes sent, and every state that both recorded.
 
-    Membranes that are sent count as equal within 1e-9. A difference of spikes is excused where the
-    neuron that stayed silent was within 1e-9 of its threshold. What follows in the same row is then
-    excused too: from there on the two are different stories.
+    Spikes must fall in the same step. Numbers (membranes, gains, the astrocytes' states) count as equal
+    within 1e-9, of themselves where they are above 1: two engines add the same numbers in another order,
+    which costs about 1e-16 a step, and a fault of the equations shows in far larger places. A difference of
+    spikes is excused where the neuron that stayed silent was within 1e-9 of its threshold; both must have
+    recorded the states "v" for that. What follows in the same row is then excused too: from there on the
+    two are different stories.
     """
-    neurons = {p.name: p.node for p in graph.populations if isinstance(p.node, Membrane)}
-    theirs = {k: _settled(left.spikes[k], right.spikes[k], node) for k, node in neurons.items()}
-    chosen = [Recording({k: left.spikes[k] for k in neurons}, left.states), Recording(theirs, right.states)]
-    comparison = compare(chosen[0], chosen[1], names, states=False)
-    differs = np.concatenate([chosen[0].spikes[k] != chosen[1].spikes[k] for k in neurons], 2)
-    near = np.concatenate([_near(graph, k, chosen[0], chosen[1]) for k in neurons], 2)
-    excused = np.zeros_like(differs)
-    for row in np.flatnonzero(differs.any((1, 2))):
-        step = int(differs[row].any(1).argmax())
-        if near[row, step][differs[row, step]].all():
-            excused[row, step:] = differs[row, step:]
-    kept = [_keep(each, neurons, excused) for each in (chosen[0], chosen[1])]
+    layers = [p.name for p in graph.populations if isinstance(p.node, Membrane | Astrocyte)]
+    pairs = [_settled(each, graph) for each in _pairs(_of(left, layers), _of(right, layers), names, True)]
+    near = {name: _near(graph, name, left, right) for name in layers if _fires(graph, name)}
+    excused = _excused(pairs, near)
+    kept = [replace(p, right=np.where(e, p.left, p.right)) for p, e in zip(pairs, excused, strict=True)]
     return replace(
-        comparison,
-        differing=comparison.differing - int(excused.sum()),
-        excused=int(excused.sum()),
-        first_divergence=_first(_pairs(kept[0], kept[1], names, states=False)),
+        _counted(kept, names),
+        excused=sum(int(each.sum()) for each in excused),
     )
 
 
-def _settled(left: Array, right: Array, node: Membrane) -> Array:
-    """The right one's messages; of membranes those that are close to the left one's as they are there."""
-    if node.sends == "spikes":
-        return right
-    close = np.abs(left - right) <= NEAR_THRESHOLD * np.maximum(1.0, np.abs(left))
-    return np.where(close, left, right)
+def _of(recording: Recording, layers: Sequence[str]) -> Recording:
+    """What some layers sent, and their states."""
+    states = {key: array for key, array in recording.states.items() if key[0] in layers}
+    return Recording({name: recording.spikes[name] for name in layers}, states)
+
+
+def _fires(graph: Graph, name: str) -> bool:
+    node = graph[name].node
+    return isinstance(node, Membrane) and node.sends == "spikes"
+
+
+def _settled(pair: _Pair, graph: Graph) -> _Pair:
+    """The pair with the right one's numbers as the left one's where they are close; spikes as they are."""
+    if pair.what == "spikes" and _fires(graph, pair.layer):
+        return pair
+    close = np.abs(pair.left - pair.right) <= NEAR_THRESHOLD * np.maximum(1.0, np.abs(pair.left))
+    return replace(pair, right=np.where(close, pair.left, pair.right))
 
 
 def _near(graph: Graph, name: str, left: Recording, right: Recording) -> Array:
@@ -197,18 +206,35 @@ def _near(graph: Graph, name: str, left: Recording, right: Recording) -> Array:
     node, size = graph[name].node, graph[name].size
     assert isinstance(node, Membrane)
     silent = np.where(left.spikes[name] == 0, left.states[name, "v"], right.states[name, "v"])
-    near = np.abs(silent - flat(node.reach, size)) <= NEAR_THRESHOLD
-    return np.asarray(near & (node.sends == "spikes"))
+    return np.asarray(np.abs(silent - flat(node.reach, size)) <= NEAR_THRESHOLD)
 
 
-def _keep(recording: Recording, neurons: Mapping[str, object], excused: Array) -> Recording:
-    """The same spikes without those that are excused."""
-    kept, start = {}, 0
-    for name in neurons:
-        spikes = recording.spikes[name]
-        kept[name] = np.where(excused[:, :, start : start + spikes.shape[2]], 0, spikes)
-        start += spikes.shape[2]
-    return Recording(kept, {})
+def _excused(pairs: Sequence[_Pair], near: Mapping[str, Array]) -> list[Array]:
+    """For each pair which of its differences are excused, (rows, steps, size)."""
+    differs = [pair.left != pair.right for pair in pairs]
+    fired = {p.layer: d for p, d in zip(pairs, differs, strict=True) if p.what == "spikes"}
+    excused = [np.zeros_like(each) for each in differs]
+    for row in range(len(differs[0]) if differs else 0):
+        steps = [int(each[row].any(1).argmax()) for each in differs if each[row].any()]
+        if not steps:
+            continue
+        place = (row, min(steps))
+        if all(_explained(p, d[place], fired, near, place) for p, d in zip(pairs, differs, strict=True)):
+            for mask, each in zip(excused, differs, strict=True):
+                mask[row, min(steps) :] = each[row, min(steps) :]
+    return excused
+
+
+def _explained(
+    pair: _Pair, differs: Array, fired: Mapping[str, Array], near: Mapping[str, Array], place: tuple[int, int]
+) -> bool:
+    """Whether what differs in a row's first such step is a spike at the threshold, or the state that it reset."""
+    if not differs.any():
+        return True
+    if pair.layer not in near:
+        return False
+    excuse = near[pair.layer][place] if pair.what == "spikes" else fired[pair.layer][place]
+    return bool(np.all(excuse[differs]))
 
 
 # ---- verify ----------------------------------------------------------------------------------------
@@ -219,7 +245,8 @@ class Verification:
     """What `verify` found.
 
     comparisons  the oracle against every other integer engine that ran: all messages and all states
-    brian2       the float network in Brian2 against the float reference; never part of `equal`
+    brian2       the float network in Brian2 against the float reference: all messages, membranes, gains and
+                 the astrocytes' states; None where it was not asked for or could not run
     distance     the Program against the float network, by cause; None where there is none
     not_run      engines that were asked for and could not run, with the reason
     """
@@ -242,19 +269,45 @@ class Verification:
 
     @property
     def equal(self) -> bool:
-        """Whether at least two integer engines ran and agree in every bit."""
-        return bool(self.comparisons) and all(each.equal for each in self.comparisons)
+        """Whether at least two integer engines ran and agree in every bit, and Brian2, where it ran, with the float
+        reference but for what is excused.
+        """
+        return bool(self.comparisons) and all(each.equal for each in self._held)
+
+    @property
+    def _held(self) -> tuple[Comparison, ...]:
+        """All comparisons that decide."""
+        return (*self.comparisons, *([] if self.brian2 is None else [self.brian2]))
 
     @property
     def first_divergence(self) -> Divergence | None:
-        """That of the first pair of integer engines that differ."""
-        return next((c.first_divergence for c in self.comparisons if not c.equal), None)
+        """That of the first pair of integer engines that differ; else that of Brian2."""
+        return next((c.first_divergence for c in self._held if not c.equal), None)
+
+    @property
+    def faithful(self) -> bool | None:
+        """Whether the Program predicts the same as the float network for every sample; None where there is none.
+
+        Undecided is a prediction too. Spikes may differ nevertheless: `distance` tells how many.
+        """
+        return None if self.distance is None else self.distance.total.predictions == 0
+
+    @property
+    def text(self) -> str:
+        """The verdict in a line: whether the engines agree, and whether the network is still itself."""
+        engines = "equal" if self.equal else "NOT EQUAL"
+        if not self.comparisons:
+            engines = "NOT VERIFIED: no engine but the oracle ran"
+        elif not self.equal and all(each.equal for each in self.comparisons):
+            engines = "NOT EQUAL: Brian2 differs from the float reference"
+        return engines + ("" if self.distance is None else f"; {self.distance.text}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `astrodeploy verify --json` prints it."""
         first = self.first_divergence
         return {
             "equal": self.equal,
+            "faithful": self.faithful,
             "comparisons": [each.to_dict() for each in self.comparisons],
             "first_divergence": None if first is None else asdict(first),
             "brian2": None if self.brian2 is None else self.brian2.to_dict(),
@@ -277,7 +330,7 @@ def verify(
     was compiled from integers has no float network: then neither Brian2 nor the distance is there.
 
     The oracle always runs: it is what the integer engines are held against. An engine that can't run
-    is listed in `not_run`. Raises InputError for an engine that has no place here, StimulusError.
+    is listed in `not_run` and decides nothing. Raises InputError for an engine that has no place here, StimulusError.
     """
     _require_comparable(engines)
     plan = make_plan(program, x, steps, carry, _all_states(program))
@@ -320,9 +373,25 @@ def _all_states(program: Program) -> frozenset[StateName]:
 
 def _brian2(job: Job) -> Comparison:
     graph = job.program.reference
-    membranes = replace(job, record=frozenset((name, "v") for name in graph.layers))
-    recordings = [reference(membranes), engine_named("brian2")(membranes)]
+    witnessed = replace(job, record=_float_states(graph))
+    recordings = [reference(witnessed), engine_named("brian2")(witnessed)]
     return compare_near_threshold(recordings[0], recordings[1], graph, ("reference", "brian2"))
+
+
+def _float_states(graph: Graph) -> frozenset[StateName]:
+    """The states in which two float engines are held against each other: all that change."""
+    modulated = {c.target for c in graph.connections if c.port == "modulation"}
+    found = set()
+    for population in graph.populations:
+        if isinstance(population.node, Membrane):
+            found |= {
+                (population.name, s)
+                for s in ("v", "u", "gain")
+                if s != "gain" or population.name in modulated
+            }
+        elif isinstance(population.node, Astrocyte):
+            found |= {(population.name, s) for s in ("count", "trace", "log_gain")}
+    return frozenset(found)
 
 
 def _by_sample(plan: Plan, comparison: Comparison) -> Comparison:

@@ -17,17 +17,18 @@ Populations that only the lowered network has, such as the neuron that sends a b
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from astrodeploy.answers import answers, checked_labels
 from astrodeploy.brief import listed
 from astrodeploy.engines import Plan
 from astrodeploy.engines.idealised import Counts, as_on_the_chip, over_the_integers, over_the_reals
 from astrodeploy.engines.readout import read_out
 from astrodeploy.engines.recording import Job, Recording
 from astrodeploy.engines.reference import flat, reference
-from astrodeploy.errors import InputError
 from astrodeploy.ir import Compartments, Population
 from astrodeploy.ir.nodes import Array, FloatArray, Membrane, carries_signal
 from astrodeploy.quantisation.rounding import uncentred
@@ -111,6 +112,15 @@ class Distance:
         causes = listed(f"{each.name} {each.share:.2%}" for each in self.causes)
         return f"<Distance from float: {self.total.share:.2%} of the spikes; {causes}; {len(self.layers)} layers>"
 
+    @property
+    def text(self) -> str:
+        """In a line what quantisation changed: predictions, spikes, and the accuracy where there are labels."""
+        total = self.total
+        told = f"{_changed(total.predictions, total.samples)}, {total.share:.1%} of the spikes differ"
+        if total.accuracy is None or not self.causes or self.causes[0].accuracy is None:
+            return told
+        return f"{told}, accuracy {total.accuracy:.1%} after {self.causes[0].accuracy:.1%}"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         bounded = {name: dict(counts) for name, counts in self.bounded.items()}
@@ -123,6 +133,13 @@ class Distance:
         }
 
 
+def _changed(changed: int, samples: int) -> str:
+    """In words whether a network still predicts what the float network does."""
+    if not changed:
+        return f"predicts as the float network does for all {samples} samples"
+    return f"PREDICTIONS CHANGED: {changed} of {samples} differ from the float network's"
+
+
 CAUSES = ("time discretisation", "rounding of parameters", "rounding of states", "saturation and wrap")
 TOTAL = "all but time discretisation"
 
@@ -130,10 +147,11 @@ TOTAL = "all but time discretisation"
 def distance(plan: Plan, labels: Array | None = None) -> Distance:
     """Run the chain on a batch; with labels (samples,) every stage's accuracy is told.
 
-    Raises UnsupportedError where the float network can't be run, InputError for labels that do not fit.
+    A sample that is undecided on one side only has changed, and is never right. Raises UnsupportedError where
+    the float network can't be run, InputError for labels that do not fit.
     """
-    if labels is not None and len(labels) != plan.samples:
-        raise InputError(f"there are {len(labels)} labels for {plan.samples} samples")
+    if labels is not None:
+        labels = checked_labels(labels, plan.samples, _classes(plan), plan.steps)
     job = replace(plan.job, record=plan.job.record | {(p.name, "v") for p in _neurons(plan.job)})
     counts: Counts = {}
     chain = [reference(job, "exact"), reference(job), over_the_reals(_uncentred(job))]
@@ -286,6 +304,12 @@ def _from_first_step(job: Job, population: Population, array: Array) -> Array:
 
 
 def _predictions(plan: Plan, recording: Recording) -> Array:
-    read = read_out(plan, recording)
+    read, graph = read_out(plan, recording), plan.job.program.reference
     first = next(iter(read.values())) if isinstance(read, dict) else read
-    return np.asarray(first.reshape(plan.samples, -1).argmax(1))
+    return answers(first, graph.read_outs[graph.output].sent).classes
+
+
+def _classes(plan: Plan) -> int:
+    """Values that the first output has for a sample."""
+    network = plan.job.program.network
+    return network[network.output].size if network.after is None else prod(network.after.outputs)

@@ -83,11 +83,12 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
 
 def _read(content: dict[str, Any], tensors: Mapping[str, Array]) -> Program:
     require_keys("program.json", content, list(KEYS))
-    network = from_plain(content["network"], tensors)
-    verify(network)
     meant = {k.removeprefix("reference."): v for k, v in tensors.items() if k.startswith("reference.")}
     reference = from_plain(content["reference"], meant)
     verify(reference)
+    # whether a state of integer neurons is read is known of the float network that they mean
+    network = replace(from_plain(content["network"], tensors), readout=reference.readout)
+    verify(network)
     return Program(
         network=network,
         reference=reference,

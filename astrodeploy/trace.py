@@ -1,17 +1,22 @@
 """The Trace: what a run gave; a versioned folder like the Program."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from astrodeploy import storage
+from astrodeploy.answers import Answers, answers, checked_labels
 from astrodeploy.brief import listed, plural, shape_text, short
-from astrodeploy.errors import InputError, ProgramError
+from astrodeploy.errors import ProgramError
 from astrodeploy.ir.arrays import Array
+from astrodeploy.ir.readout import ReadOut
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 FORMAT = "astrodeploy trace"
 VERSION = 2
@@ -32,6 +37,9 @@ class Trace:
     outputs  (batch, *output shape): the read-out, spike counts of the output layer over its window (steps k to
              k + steps - 1 of a layer of depth k), or its membrane there; by name, in the Graph's order, where
              there are several outputs
+    readout  how each output was read, by its name
+    messages that every layer sent, in all samples together: none of one that is read by its membrane and reaches
+             no other, of which a float engine has values in `spikes`
     events   what happened, per core and step, summed over the batch: name -> (cores, steps)
     steps    of one sample, and `stream` where slow states were carried from sample to sample: then
              row b holds what each layer did for sample b, and zeros outside that window
@@ -49,6 +57,8 @@ class Trace:
     seconds: float
     versions: Mapping[str, str]
     host_seconds: float = 0.0
+    readout: Mapping[str, ReadOut] = field(default_factory=dict)
+    messages: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         layers = listed(f"{name} {shape_text(array.shape)}" for name, array in self.spikes.items())
@@ -70,15 +80,28 @@ class Trace:
         return len(self.output)
 
     @property
-    def predictions(self) -> Array:
-        """Class of every sample: the first largest of its (first) output."""
-        return np.asarray(self.output.reshape(self.samples, -1).argmax(1))
+    def answers(self) -> Answers:
+        """The classes that the (first) output speaks for, which of them are undecided, and which are ties."""
+        read = next(iter(self.readout.values()), None)
+        return answers(self.output, sent=read is not None and read.sent)
 
-    def accuracy(self, labels: Array) -> float:
-        """Share of samples whose largest output is the label, 0..1."""
-        if len(labels) != self.samples:
-            raise InputError(f"there are {len(labels)} labels for {self.samples} samples")
-        return float(np.mean(self.predictions == labels))
+    @property
+    def predictions(self) -> Array:
+        """Class of every sample, that of the largest of its (first) output.
+
+        -1 where no class stands out: all have the same score, or nothing was sent for any. Of a tie of some
+        classes the first is taken; `answers` tells which.
+        """
+        return self.answers.classes
+
+    def accuracy(self, labels: "npt.ArrayLike") -> float:
+        """Share of samples whose largest output is the label, 0..1; undecided ones are never right.
+
+        Labels (samples,) are whole numbers from 0 on, one class each. Raises InputError.
+        """
+        classes = self.output.size // max(1, self.samples)
+        known = checked_labels(labels, self.samples, classes, self.steps)
+        return float(np.mean(self.predictions == known))
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the folder whole, or not at all. Raises ProgramError."""
@@ -103,6 +126,8 @@ class Trace:
             "states": [list(key) for key in self.states],
             "events": list(self.events),
             "outputs": list(several),
+            "readout": {name: asdict(each) for name, each in self.readout.items()},
+            "messages": dict(self.messages),
         }
         tensors = save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
         with storage.atomic_folder(Path(path), is_trace) as folder:
@@ -135,14 +160,22 @@ class Trace:
                 seconds=float(content["seconds"]),
                 host_seconds=float(content.get("host_seconds", 0.0)),
                 versions=dict(content["versions"]),
+                readout={str(k): ReadOut(**each) for k, each in content.get("readout", {}).items()},
+                messages=_messages(content, arrays),
             )
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProgramError(f"{folder} is malformed ({error}): run the Program again") from error
 
 
 def is_trace(folder: Path) -> bool:
     """Whether a folder is a Trace (and may be replaced by a new one)."""
     return (folder / MANIFEST).is_file()
+
+
+def _messages(content: Mapping[str, Any], arrays: Mapping[str, Array]) -> dict[str, int]:
+    """How many messages every layer sent; a folder of before tells by its spikes alone."""
+    told = content.get("messages", {})
+    return {str(k): int(told.get(k, np.count_nonzero(arrays[f"spikes/{k}"]))) for k in content["layers"]}
 
 
 def _outputs(names: list[str], arrays: Mapping[str, Array]) -> Array | dict[str, Array]:

@@ -8,7 +8,7 @@ import pytest
 from float_networks import DT, compiled, cuba, edge, graph, job, lif, random_closed_loop
 
 import astrodeploy as ad
-from astrodeploy.compare import Divergence, compare, compare_near_threshold, verify
+from astrodeploy.compare import Divergence, _float_states, compare, compare_near_threshold, verify
 from astrodeploy.distance import distance
 from astrodeploy.engines import ENGINES, make_plan
 from astrodeploy.engines.idealised import as_on_the_chip, over_the_integers, over_the_reals
@@ -112,22 +112,61 @@ def at_threshold(off):
 
 def test_a_difference_at_the_threshold_is_excused_with_what_follows():
     found = compare_near_threshold(*at_threshold(-1e-12))
-    assert (found.equal, found.differing, found.excused, found.first_divergence) == (True, 0, 2, None)
+    assert (found.equal, found.differing, found.excused) == (True, 0, 3)  # two spikes, and the membrane
+    assert found.first_divergence is None
 
 
 def test_a_difference_away_from_the_threshold_is_not():
     left, right, net = at_threshold(-1e-8)
     found = compare_near_threshold(left, right, net)
-    assert (found.equal, found.differing, found.excused) == (False, 2, 0)
-    assert found.first_divergence == Divergence("n", 1, 2, 0, "spikes", 1.0, 0.0)
+    assert (found.equal, found.differing, found.excused) == (False, 3, 0)
+    assert found.first_divergence == Divergence("n", 1, 2, 0, "v", 0.0, 1.5 - 1e-8)
 
 
 def test_an_excuse_holds_for_its_row_only():
     left, right, net = at_threshold(0.0)
     left.spikes["n"][0, 5] = 1
     found = compare_near_threshold(left, right, net)
-    assert (found.differing, found.excused) == (1, 2)
+    assert (found.differing, found.excused) == (1, 3)
     assert found.first_divergence == Divergence("n", 0, 5, 0, "spikes", 1.0, 0.0)
+
+
+def test_a_spike_at_the_threshold_excuses_no_state_of_another_neuron():
+    left, right, net = at_threshold(0.0)
+    wide = [
+        Recording(
+            {"n": np.repeat(each.spikes["n"], 2, 2)}, {("n", "v"): np.repeat(each.states["n", "v"], 2, 2)}
+        )
+        for each in (left, right)
+    ]
+    net = graph(1, [Population("n", (2,), net["n"].node)], [edge("x", "n", [[1.0], [1.0]])])
+    wide[1].spikes["n"][..., 1], wide[1].states["n", "v"][..., 1] = wide[0].spikes["n"][..., 1], 0.0
+    assert compare_near_threshold(*wide, net).equal
+    wide[1].states["n", "v"][1, 2, 1] = 1e-6
+    found = compare_near_threshold(*wide, net)
+    assert not found.equal
+    assert (found.excused, found.differing) == (0, 4)
+
+
+def with_state(name, off):
+    """Two float recordings of a closed loop; one state of the second is `off` in step 8 of its last row."""
+    program, x = closed_loop()
+    given = replace(job(program, x, 20), record=_float_states(program.reference))
+    ours = reference(given)
+    states = {key: array.copy() for key, array in ours.states.items()}
+    states[name][-1, 8] += off
+    return ours, Recording(ours.spikes, states), program.reference
+
+
+@pytest.mark.parametrize(
+    "name", [("astro", s) for s in ("count", "trace", "log_gain")] + [("a", "gain"), ("b", "v")]
+)
+def test_states_of_astrocytes_and_gains_are_compared(name):
+    assert compare_near_threshold(*with_state(name, 1e-12)).equal
+    found = compare_near_threshold(*with_state(name, 1e-6))
+    assert not found.equal
+    assert (found.first_divergence.layer, found.first_divergence.what) == name
+    assert (found.first_divergence.sample, found.first_divergence.step) == (2, 8)
 
 
 def membranes(off):
@@ -142,9 +181,9 @@ def membranes(off):
 @pytest.mark.parametrize(("off", "equal"), [(0.0, True), (1e-7, True), (1e-5, False)])
 def test_membranes_that_are_sent_are_compared_by_their_value(off, equal):
     found = compare_near_threshold(*membranes(off))
-    assert (found.equal, found.differing, found.excused) == (equal, 0 if equal else 1, 0)
+    assert (found.equal, found.differing, found.excused) == (equal, 0 if equal else 2, 0)
     if not equal:
-        assert found.first_divergence == Divergence("n", 0, 1, 0, "spikes", 2000.0, 2000.0 + off)
+        assert found.first_divergence == Divergence("n", 0, 1, 0, "v", 2000.0, 2000.0 + off)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +285,7 @@ def test_an_engine_that_did_not_run_is_said_and_makes_nothing_equal(monkeypatch)
     assert found.to_dict()["brian2"] is None
 
 
-def test_brian2_has_its_own_line(monkeypatch):
+def test_brian2_has_its_own_line_and_counts(monkeypatch):
     program, x = closed_loop()
     heavier = [replace(c, wiring=Dense(c.weight + 0.5)) for c in program.reference.connections[:1]]
     other = replace(program.reference, connections=(*heavier, *program.reference.connections[1:]))
@@ -260,9 +299,44 @@ def test_brian2_has_its_own_line(monkeypatch):
     real = module.engine_named
     monkeypatch.setattr(module, "engine_named", lambda name: foreign if name == "brian2" else real(name))
     found = verify(program, x, engines=("oracle", "fast", "brian2"))
-    assert found.equal
+    assert found.comparisons[0].equal
     assert not found.brian2.equal
-    assert found.brian2.first_divergence.what == "spikes"
+    assert not found.equal
+    assert found.first_divergence == found.brian2.first_divergence
+    assert found.brian2.states > 3 * 20 * 20
+
+
+@pytest.mark.parametrize("steps", [10, 48])  # one window over, and several
+def test_a_fault_in_brian2s_astrocytes_makes_verify_fail(monkeypatch, steps):
+    other_engine(monkeypatch, oracle)
+    program, x = closed_loop(samples=2, steps=steps)
+    astro = program.reference["astro"]
+    turned = replace(astro, node=replace(astro.node, rate=-astro.node.rate))
+    other = replace(program, reference=program.reference.with_population(turned))
+
+    import astrodeploy.engines.brian2 as home
+
+    real = home.brian2
+    assert verify(program, x, engines=("fast", "brian2"), carry=("astrocytes",)).equal
+    monkeypatch.setattr(home, "brian2", lambda given: real(replace(given, program=other)))
+    found = verify(program, x, engines=("fast", "brian2"), carry=("astrocytes",))
+    assert not found.equal
+    assert found.brian2.first_divergence.layer == "astro"
+    assert found.brian2.first_divergence.what == "log_gain"
+
+
+def test_where_brian2_can_not_run_it_does_not_decide(monkeypatch):
+    import astrodeploy.compare as module
+
+    def missing(given):
+        raise EngineError("it is not installed")
+
+    real = module.engine_named
+    monkeypatch.setattr(module, "engine_named", lambda name: missing if name == "brian2" else real(name))
+    program, x = closed_loop()
+    found = verify(program, x, engines=("fast", "brian2"))
+    assert (found.equal, found.brian2) == (True, None)
+    assert found.not_run == {"brian2": "it is not installed"}
 
 
 def test_verify_refuses_engines_that_have_no_place_there():

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from float_networks import edge, graph, lif
 from torch_networks import Chain, Hybrid, spikes, values
 
 import astrodeploy as ad
 from astrodeploy import storage
 from astrodeploy.errors import InputError, ProgramError
+from astrodeploy.ir import Population
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +73,48 @@ def test_what_a_trace_holds(traces, program):
 
 def test_predictions_and_accuracy(traces):
     trace = replace(traces["integer"], outputs=np.array([[1, 3, 3], [5, 0, 0], [0, 0, 0], [0, 1, 2]]))
-    assert trace.predictions.tolist() == [1, 0, 0, 2]  # the first of equals
-    assert trace.accuracy(np.array([1, 0, 1, 1])) == 0.5
-    with pytest.raises(InputError, match="there are 3 labels for 4 samples"):
+    assert trace.predictions.tolist() == [1, 0, -1, 2]  # the first of equals, and none where all are
+    assert (trace.answers.ties, trace.answers.undecided) == (1, 1)
+    assert trace.accuracy(np.array([1, 0, 0, 1])) == 0.5
+    with pytest.raises(InputError, match="there are 3 labels for 4 samples$"):
         trace.accuracy(np.zeros(3))
+    with pytest.raises(
+        InputError, match="12 labels for 4 samples; a sample has as many steps: .* exchange its axes"
+    ):
+        trace.accuracy(np.zeros(12))
+
+
+def test_how_it_was_read_and_what_was_sent_is_kept(traces, program, tmp_path):
+    for trace in traces.values():
+        assert trace.readout["readout"].text == "the count of its spikes"
+        again = ad.Trace.load(trace.save(tmp_path / "run.trace"))
+        assert (again.readout, again.messages) == (trace.readout, trace.messages)
+        assert trace.messages == {name: np.count_nonzero(sent) for name, sent in trace.spikes.items()}
+
+
+def test_a_trace_of_before_tells_messages_by_its_spikes(traces, tmp_path):
+    trace = traces["integer"]
+    folder = trace.save(tmp_path / "run.trace")
+    content = storage.read_manifest(folder, "trace.json", "Trace")
+    del content["readout"], content["messages"]
+    (folder / "trace.json").unlink()
+    storage.write_manifest(folder, "trace.json", content)
+    again = ad.Trace.load(folder)
+    assert (again.readout, again.messages) == ({}, trace.messages)
+    assert np.array_equal(again.predictions, trace.predictions)
+
+
+@pytest.mark.parametrize("engine", ["oracle", "reference", "torch"])
+def test_a_layer_that_is_read_by_its_membrane_sends_nothing_on_any_engine(engine):
+    net = graph(
+        4,
+        [Population("a", (3,), lif()), Population("out", (2,), lif(sends="membrane"))],
+        [edge("x", "a", np.full((3, 4), 2.0)), edge("a", "out", np.ones((2, 3)))],
+    )
+    trace = ad.compile(net).run(np.ones((2, 20, 4)), engine=engine)
+    assert np.abs(trace.outputs).max() > 0
+    assert trace.messages["a"] > 0
+    assert trace.messages["out"] == 0
 
 
 def test_outputs_of_several_dimensions_are_flat_classes(traces):
@@ -118,6 +158,8 @@ def test_folders_that_are_no_trace(program, tmp_path):
         (lambda c: c["layers"].append("more"), "is malformed"),
         (lambda c: c.update(states=[["hidden"]]), "is malformed"),
         (lambda c: c.update(steps=None), "is malformed"),
+        (lambda c: c.update(readout=["count"]), "is malformed"),
+        (lambda c: c.update(readout={"readout": {"how": "count"}}), "is malformed"),
     ],
 )
 def test_content_that_makes_no_trace(change, message, traces, tmp_path):

@@ -67,7 +67,8 @@ Input = Annotated[
     Path,
     typer.Option(
         "--input",
-        help="An .npz file: x as the Program takes it (x.NAME for each of several inputs), y optional.",
+        help="An .npz file: x of (batch, steps, *shape), or (batch, *shape) for values that are shown for some steps "
+        "(x.NAME for each of several inputs); y optional, (batch,), the class of every sample from 0 on.",
     ),
 ]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="How long a sample is shown (encoders).")]
@@ -87,7 +88,7 @@ def compile_(
     calibrate: Annotated[
         Path | None,
         typer.Option(
-            "--calibrate", help="An .npz file: x as the Program takes it; scales come from what it makes."
+            "--calibrate", help="An .npz file: x of (batch, steps, *shape); scales come from what it makes."
         ),
     ] = None,
     dt: Dt = None,
@@ -119,6 +120,7 @@ def compile_(
     """Compile a trained network into a Program."""
     from astrodeploy import storage
     from astrodeploy.cli.tables import program_facts, show_program
+    from astrodeploy.engines.stimulus import axes
     from astrodeploy.pipeline import compile, require_source
     from astrodeploy.program import is_program
 
@@ -148,6 +150,8 @@ def compile_(
         screen.print_json(program_facts(program) | {"path": str(path), "replaced": replaced})
     else:
         show_program(program)
+        if calibrate is not None:
+            screen.say(f"calibrated: {axes(program, _stimulus(calibrate, None)[0])}")
         told = f"; it replaced another Program, {replaced[:16]}" if replaced else ""
         screen.say(f"wrote {path}{told}")
 
@@ -173,6 +177,7 @@ def run(
     """Run a Program on one or more engines, side by side."""
     from astrodeploy import storage
     from astrodeploy.cli.tables import run_facts, show_runs
+    from astrodeploy.engines.stimulus import axes
     from astrodeploy.frontends.stimulus import count, part
     from astrodeploy.trace import is_trace
 
@@ -192,9 +197,10 @@ def run(
         if output is not None:
             trace.save(output)
     if as_json:
-        screen.print_json([run_facts(*row) for row in rows])
+        screen.print_json([run_facts(*row) | {"axes": axes(program, x, steps)} for row in rows])
     else:
         show_runs(program, rows)
+        screen.say(axes(program, x, steps))
         if output is not None:
             screen.say(f"wrote {output}")
 
@@ -214,6 +220,7 @@ def verify(
     """Hold the engines against each other, bit for bit; exit code 1 where they differ."""
     from astrodeploy.cli.tables import show_verification
     from astrodeploy.compare import verify
+    from astrodeploy.engines.stimulus import axes
     from astrodeploy.frontends.stimulus import count
 
     program, (x, y) = load_program(program_path), _stimulus(input_, samples)
@@ -221,8 +228,9 @@ def verify(
     with screen.err.status(f"running {count(x)} samples on {engines}"):
         verification = verify(program, x, names_of(engines), carry=kept, steps=steps, labels=y)
     if as_json:
-        screen.print_json(verification.to_dict())
+        screen.print_json(verification.to_dict() | {"axes": axes(program, x, steps)})
     else:
+        screen.say(axes(program, x, steps))
         show_verification(verification)
     if not verification.equal:
         raise typer.Exit(1)
@@ -231,7 +239,10 @@ def verify(
 @app.command()
 def estimate(
     program_path: ProgramPath,
-    input_: Annotated[Path | None, typer.Option("--input", help="An .npz file with x; else --rate.")] = None,
+    input_: Annotated[
+        Path | None,
+        typer.Option("--input", help="An .npz file with x of (batch, steps, *shape); else --rate."),
+    ] = None,
     rate: Rate = None,
     carry: Carry = None,
     samples: Samples = None,
@@ -259,6 +270,7 @@ def estimate(
     from astrodeploy.cli.costs import show_cases, show_estimate, varied
     from astrodeploy.costs import what_if as compare
     from astrodeploy.costs.rates import stated
+    from astrodeploy.engines.stimulus import axes
 
     vary, program = varied(what_if or ()), load_program(program_path)
     if (input_ is None) == (not rate):
@@ -276,6 +288,8 @@ def estimate(
     if as_json:
         screen.print_json(found.to_dict() if vary else found.base.to_dict())
         return
+    if x is not None:
+        screen.say(axes(program, x, steps))
     show_estimate(found.base)
     if vary:
         show_cases(found)

@@ -25,7 +25,10 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
         "report.html"
     ),
-    input_: Annotated[Path | None, typer.Option("--input", help="An .npz file: x, and y optional.")] = None,
+    input_: Annotated[
+        Path | None,
+        typer.Option("--input", help="An .npz file: x of (batch, steps, *shape), and y optional."),
+    ] = None,
     carry: Carry = None,
     samples: Samples = None,
     steps: Steps = None,

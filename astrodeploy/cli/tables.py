@@ -29,9 +29,12 @@ def run_facts(trace: "Trace", accuracy: float | None) -> dict[str, object]:
         "steps": trace.steps,
         "stream": trace.stream,
         "accuracy": accuracy,
-        "spikes": {name: int((array != 0).sum()) for name, array in trace.spikes.items()},
+        "spikes": dict(trace.messages),
+        "readout": {name: each.text for name, each in trace.readout.items()},
         "outputs": {str(name): array.tolist() for name, array in read.items()} if several else read.tolist(),
         "predictions": trace.predictions.tolist(),
+        "undecided": trace.answers.undecided,
+        "ties": trace.answers.ties,
         "seconds": trace.seconds,
         "versions": dict(trace.versions),
     }
@@ -41,6 +44,7 @@ def program_facts(program: Program) -> dict[str, Any]:
     """A Program as plain facts."""
     return graph_facts(program.network) | {
         "reference": graph_facts(program.reference),
+        "read": {name: each.text for name, each in program.reference.read_outs.items()},
         "target": program.target,
         "board": {"chips": program.board.chips, "cores": program.board.cores},
         "recipe": None if program.recipe is None else program.recipe.to_plain(),
@@ -62,6 +66,7 @@ def graph_facts(graph: Graph) -> dict[str, Any]:
         "output": graph.output,
         "outputs": list(graph.outputs),
         "readout": graph.readout,
+        "read": {name: each.text for name, each in graph.read_outs.items()},
         "depth": graph.depth,
         "host": {where: stage.text for where, stage in graph.stages()},
         "layers": [
@@ -226,6 +231,7 @@ def show_inspection(program: Program) -> None:
     ]
     columns = ("layer", ">depth", "delays in", "delays out", ">window starts", ">period")
     table("tick table (steps)", columns, rows)
+    show_read_outs(program)
     show_cores(program)
     show_recipe(program)
     _show_nir_refusal(program)
@@ -273,7 +279,7 @@ def show_runs(program: Program, runs: "Iterable[tuple[Trace, float | None]]") ->
             _label(trace.engine),
             trace.samples,
             "-" if accuracy is None else percent(accuracy),
-            ", ".join(f"{name} {int((trace.spikes[name] != 0).sum())}" for name in program.layers),
+            ", ".join(f"{name} {trace.messages[name]}" for name in program.layers),
             f"{trace.seconds:.2f} s",
         )
         for trace, accuracy in runs
@@ -281,7 +287,17 @@ def show_runs(program: Program, runs: "Iterable[tuple[Trace, float | None]]") ->
     stream = "one stream, astrocytes carried" if runs[0][0].stream else "every sample from rest"
     columns = ("engine", ">samples", ">accuracy", "messages sent", ">time")
     table(f"runs: {runs[0][0].steps} steps a sample, {stream}", columns, rows)
+    for trace, _ in runs:
+        if told := trace.answers.text:
+            say(f"{trace.engine}: {told}")
     _show_agreement(runs)
+    show_read_outs(program)
+
+
+def show_read_outs(program: Program) -> None:
+    """What is read of every output."""
+    for name, each in program.reference.read_outs.items():
+        say(f"{name} is read by {each.text}")
 
 
 def _label(engine: str) -> str:
@@ -308,15 +324,14 @@ def show_verification(verification: "Verification") -> None:
     if verification.brian2 is not None:
         b = verification.brian2
         say(
-            f"Brian2 against the float graph: {b.spikes} spikes compared, {b.differing} differing, "
-            f"{b.excused} excused within 1e-9 of the threshold"
+            f"Brian2 against the float graph: {b.spikes} messages and {b.states} states compared, {b.differing} "
+            f"differing, {b.excused} excused within 1e-9 of the threshold"
         )
         if b.first_divergence is not None:
             say(f"  first: {b.first_divergence}")
     if verification.distance is not None:
         show_distance(verification.distance)
-    compared = "equal" if verification.equal else "NOT EQUAL"
-    say(compared if verification.comparisons else "NOT VERIFIED: no engine but the oracle ran")
+    say(verification.text)
 
 
 def _comparison(each: "Comparison") -> tuple[object, ...]:

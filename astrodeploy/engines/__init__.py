@@ -190,7 +190,15 @@ def trace_of(plan: Plan, recording: Recording, engine: str, seconds: float) -> T
         seconds=seconds,
         host_seconds=plan.host_seconds + after,
         versions=_versions() | dict(recording.versions),
+        readout=program.reference.read_outs,
+        messages={p.name: _messages(program, p.name, spikes[p.name]) for p in network.populations},
     )
+
+
+def _messages(program: Program, name: str, sent: Array) -> int:
+    """How many messages a layer sent; none where it is read by its membrane and reaches no other layer."""
+    silent = name in program.read_states and not any(True for _ in program.network.out_of(name))
+    return 0 if silent else int(np.count_nonzero(sent))
 
 
 def _added(job: Job, recording: Recording) -> dict[str, Array]:

@@ -1,5 +1,6 @@
 """What the network says: its outputs over their windows, read out as the Graph asks for."""
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,17 @@ from astrodeploy.engines.recording import Recording
 from astrodeploy.host import by_sample, prepare
 from astrodeploy.ir import Compartments
 from astrodeploy.ir.arrays import Array
-from astrodeploy.ir.nodes import carries_signal
 
 if TYPE_CHECKING:
     from astrodeploy.engines import Plan
+
+REDUCED: dict[str, Callable[[Array], Array]] = {  # of numbers (samples, steps, ...)
+    "count": lambda spikes: spikes.sum(1, dtype=np.int64),
+    "sum": lambda numbers: numbers.sum(1),
+    "last": lambda numbers: numbers[:, -1],
+    "mean": lambda numbers: numbers.mean(1),
+    "max": lambda numbers: numbers.max(1),
+}
 
 
 def timed_read_out(plan: "Plan", recording: Recording) -> tuple[Any, float]:
@@ -28,28 +36,19 @@ def timed_read_out(plan: "Plan", recording: Recording) -> tuple[Any, float]:
 def read_out(plan: "Plan", recording: Recording) -> Any:
     """What the read-out says: (samples, *output shape), or by name where there are several outputs.
 
-    Where ordinary layers follow the network, the sum over the steps of what they make of its messages.
+    It is read as the Graph says (`Graph.read_outs`); where ordinary layers follow the network, what they make of
+    every step's messages.
     """
     network = plan.job.program.network
-    if network.after is not None:
-        return by_sample(network.after, _window(plan, recording, network.output))[0].sum(1)
-    read = {name: _read(plan, recording, name) for name in network.outputs}
+    read = {}
+    for name, each in network.read_outs.items():
+        window = _window(plan, recording, name, each.how)
+        numbers = window if network.after is None else by_sample(network.after, window)[0]
+        read[name] = np.asarray(REDUCED[each.how](numbers))
     return next(iter(read.values())) if len(read) == 1 else read
 
 
-def _read(plan: "Plan", recording: Recording, name: str) -> Array:
-    """One output over its window: spikes are counted, membranes read as the network says."""
-    window = _window(plan, recording, name)
-    readout, program = plan.job.program.network.readout, plan.job.program
-    if carries_signal(program.reference[name].node) and readout == "count":
-        return np.asarray(window.sum(1))
-    if name not in program.read_states and not carries_signal(program.reference[name].node):
-        return np.asarray(window.sum(1, dtype=np.int64))
-    reduced = {"last": window[:, -1], "mean": window.mean(1), "max": window.max(1)}
-    return np.asarray(reduced.get(readout, window[:, -1]))
-
-
-def _window(plan: "Plan", recording: Recording, name: str) -> Array:
+def _window(plan: "Plan", recording: Recording, name: str, how: str) -> Array:
     """An output's spikes, or its membranes in the float network's numbers: (samples, steps, *shape)."""
     program = plan.job.program
     output = program.network[name]

@@ -60,6 +60,18 @@ def shown(program: Program, population: Population, x: Array, steps: int | None)
     return Shown(np.repeat(sent, steps or 1, 1) if values else sent, seconds)
 
 
+def axes(program: Program, x: Any, steps: int | None = None) -> str:
+    """How the axes of a stimulus are read, in words; of several inputs, each. Raises StimulusError."""
+    told = []
+    for population, array in by_input(program.network, x):
+        node, shape = population.node, program.input_shape_of(population)
+        values = isinstance(node, RateEncoder) or _lacks_steps(program.reference, node, array, shape, steps)
+        name = "x" if len(program.network.inputs) == 1 else f"x.{population.name}"
+        leading, length = (("batch",), "") if values else (("batch", "steps"), f" of {array.shape[1]} steps")
+        told.append(f"{name} is read as {_layout(shape, leading)}: {len(array)} samples{length}")
+    return ", ".join(told)
+
+
 def calibration_stimulus(graph: Graph, x: Any) -> dict[str, Array]:
     """Calibration data by input, as the network itself takes them: through the host's layers, with steps.
 
@@ -136,8 +148,12 @@ def _given(node: Input, x: Array, steps: int | None) -> Array:
     return np.ascontiguousarray(sent, np.int32)
 
 
+def _layout(shape: tuple[int, ...], leading: tuple[str, ...]) -> str:
+    return f"({', '.join([*leading, *map(str, shape)])}{',' * (len(leading) + len(shape) == 1)})"
+
+
 def _check_shape(shape: tuple[int, ...], x: Array, leading: tuple[str, ...]) -> None:
-    wanted = f"({', '.join([*leading, *map(str, shape)])})"
+    wanted = _layout(shape, leading)
     if x.dtype.kind not in "biuf":
         raise StimulusError(f"the stimulus must hold numbers, not {x.dtype}; its shape is to be {wanted}")
     if x.shape[len(leading) :] != shape or x.ndim != len(leading) + len(shape):

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from astrodeploy.answers import class_numbers, shown
 from astrodeploy.errors import StimulusError
-from astrodeploy.ir.arrays import Array, IntArray
+from astrodeploy.ir.arrays import IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +47,10 @@ def samples_of(x: Any, y: Any, classes: int) -> Samples:
         )
     if labels.size < 2:
         raise StimulusError("fine-tuning needs at least 2 samples: one to train on, and one to check with")
-    whole = _whole(labels)
-    if whole is None or whole.min() < 0 or whole.max() >= classes:
+    numbers = class_numbers(labels, classes)
+    if numbers is None:
         raise StimulusError(
             f"the labels must be whole numbers in 0..{classes - 1}, the {classes} neurons that are read out; "
-            f"y holds {labels.min()}..{labels.max()}"
+            f"y holds {shown(labels)}"
         )
-    return Samples(arrays, whole)
-
-
-def _whole(labels: Array) -> IntArray | None:
-    if (
-        labels.dtype.kind not in "biuf"
-        or not np.all(np.isfinite(labels))
-        or np.any(labels != np.rint(labels))
-    ):
-        return None
-    return labels.astype(np.int64)
+    return Samples(arrays, numbers)

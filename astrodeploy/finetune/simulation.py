@@ -38,7 +38,7 @@ class Simulation:
         bias: BiasFormat = BIAS,
     ) -> None:
         self.trained, self.network = trained, network
-        self.output, self.readout = network[network.output], network.readout
+        self.output, self.how = network[network.output], network.read_outs[network.output].how
         self.sends = getattr(graph[graph.output].node, "sends", "spikes")
         frame = Frame(trained, graph, network, places(graph, network, weights), weights, chip, bias)
         gains = {p.name for p in graph.populations if isinstance(p.node, Astrocyte)}
@@ -58,8 +58,8 @@ class Simulation:
             return torch.stack(sent[self.output.name]).sum(0)
         window = torch.stack(membranes)
         window = window.clamp(min=0) if self.sends == "rectified" else window
-        reduced = {"mean": window.mean(0), "max": window.amax(0)}
-        return reduced.get(self.readout, window[-1]) / scale_of(self.output)
+        reduced = {"last": window[-1], "mean": window.mean(0), "max": window.amax(0)}
+        return reduced[self.how] / scale_of(self.output)
 
     def _run(self, messages: Mapping[str, Tensor], wanted: Mapping[str, int]) -> tuple[Sent, list[Tensor]]:
         """What every population sent in each of its steps, and the output's membranes."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from astrodeploy.answers import answers
 from astrodeploy.chip.formats import Formats
 from astrodeploy.engines import make_plan
 from astrodeploy.errors import InputError, UnsupportedError
@@ -243,7 +244,8 @@ class _Tuner:
         parts = [samples[i : i + AT_ONCE] for i in range(0, len(samples), AT_ONCE)]
         outputs = np.concatenate([_outputs(self.program, part.x) for part in parts])
         self.sharpness = _sharpness(outputs, samples.y)
-        accuracy = float(np.mean(outputs.argmax(1) == samples.y))
+        sent = self.program.reference.read_outs[self.program.reference.output].sent
+        accuracy = float(np.mean(answers(outputs, sent).classes == samples.y))
         return Epoch(number, training_loss, accuracy, _loss(outputs * self.sharpness, samples.y))
 
 

@@ -8,6 +8,7 @@ from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 
+from astrodeploy.answers import EXCHANGED
 from astrodeploy.errors import StimulusError
 from astrodeploy.ir.arrays import Array
 
@@ -50,8 +51,9 @@ def read_stimulus(path: Path) -> tuple[Any, Array | None]:
             raise StimulusError(f"{path}: {name} is a single number, needed is a batch")
     x = arrays.get("x", {name.removeprefix(SEVERAL): array for name, array in arrays.items()})
     if y is not None and (y.shape != (count(x),) or y.dtype.kind not in "biuf"):
+        exchanged = EXCHANGED if y.shape == np.shape(next(iter(arrays.values())))[1:2] else ""
         raise StimulusError(
-            f"{path}: y is {y.dtype} {y.shape}, needed is one label (a number) a sample, ({count(x)},)"
+            f"{path}: y is {y.dtype} {y.shape}, needed is one label (a number) a sample, ({count(x)},){exchanged}"
         )
     return x, y
 

@@ -7,10 +7,11 @@ import numpy as np
 from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.nodes import Compartments, Node
+from astrodeploy.ir.readout import said
 
 
 def canonical(graph: Graph) -> Graph:
-    """The same network: populations by distance from the input, then by name; arrays float64.
+    """The same network: populations by distance from the input, then by name; arrays float64; read-outs in words.
 
     Weights of integer populations stay what they are. Raises InputError where a connection names no population.
     """
@@ -22,9 +23,17 @@ def canonical(graph: Graph) -> Graph:
     return replace(
         graph,
         dt=float(graph.dt),
+        readout=_words(graph),
         populations=tuple(replace(p, node=_spread(p)) for p in populations),
         connections=tuple(c if c.target in integer else _in_floats(c) for c in connections),
     )
+
+
+def _words(graph: Graph) -> str:
+    """How the outputs are read, said for each; as it was said where an output does not exist, which `verify` tells."""
+    if not set(graph.outputs) <= set(graph.layers):
+        return graph.readout
+    return said([each.how for each in graph.read_outs.values()])
 
 
 def _in_floats(connection: Connection) -> Connection:

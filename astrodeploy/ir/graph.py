@@ -12,6 +12,7 @@ from astrodeploy.errors import InputError
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.host import HostStage
 from astrodeploy.ir.nodes import Astrocyte, Compartments, Input, Node, RateEncoder
+from astrodeploy.ir.readout import ReadOut, read_of, said, usual_after, words_of
 from astrodeploy.ir.wiring import Conv, Dense, Wiring
 
 ROLES = ("input", "neurons", "astrocytes")
@@ -99,16 +100,19 @@ class Graph:
     """A network and its time step.
 
     outputs  the populations that are read out
-    readout  how: "count" of spikes over a sample; of membranes the "last" value, "mean" or "max"
+    readout  how: the "count" of spikes over a sample; of a membrane the "last" value, "mean" or "max"; of messages
+             that carry numbers, or of what `after` makes of every step, the "sum" or one of these. One word for each
+             output, separated by commas, or one for all that hold numbers, beside which spikes are counted;
+             "" for the usual ones (`ir.readout`)
     before   what the host computes of every stimulus, before the network gets it
-    after    what the host computes of every step's messages of the one output; summed over a sample
+    after    what the host computes of every step's messages of the one output
     """
 
     dt: float
     populations: tuple[Population, ...]
     connections: tuple[Connection, ...]
     outputs: tuple[str, ...]
-    readout: str = "count"
+    readout: str = ""
     before: HostStage | None = None
     after: HostStage | None = None
 
@@ -148,6 +152,17 @@ class Graph:
         return self.outputs[0]
 
     @property
+    def read_outs(self) -> dict[str, ReadOut]:
+        """How each output is read, by its name. Raises InputError where an output is no population."""
+        nodes = [self[name].node for name in self.outputs]
+        if self.after is not None:
+            how = self.readout or usual_after(self.after)
+            return {self.output: ReadOut("host", how, ", ".join(self.after.operators))}
+        words = words_of(self.readout, nodes)
+        read = [ReadOut(read_of(node), how) for node, how in zip(nodes, words, strict=False)]
+        return dict(zip(self.outputs, read, strict=False))
+
+    @property
     def encoder(self) -> RateEncoder | None:
         """The encoder, where the network has one."""
         node = self.input.node
@@ -182,7 +197,8 @@ class Graph:
 
     def text(self) -> str:
         """Stable text form: one line a population, one a connection."""
-        lines = [f"graph dt={self.dt:g}s output={','.join(self.outputs)} readout={self.readout}"]
+        readout = said([each.how for each in self.read_outs.values()])
+        lines = [f"graph dt={self.dt:g}s output={','.join(self.outputs)} readout={readout}"]
         lines += [f"  host {name}: {stage.text}" for name, stage in self.stages()]
         lines += [f"  {_population_text(p)}" for p in self.populations]
         lines += [f"  {_connection_text(c)}" for c in self.connections]

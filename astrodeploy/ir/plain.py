@@ -1,7 +1,7 @@
 """Graphs as plain data and named tensors, and back: what checkpoints and Programs are made of."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +12,7 @@ from astrodeploy.errors import InputError
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.host import HostStage
 from astrodeploy.ir.nodes import FLOAT_NODES, Array, Compartments, Node
+from astrodeploy.ir.readout import older_words, said
 from astrodeploy.ir.wiring import from_parts
 from astrodeploy.storage import json_text
 
@@ -27,7 +28,7 @@ def to_plain(graph: Graph) -> tuple[Plain, dict[str, Array]]:
     plain = {
         "dt": float(graph.dt),
         "outputs": list(graph.outputs),
-        "readout": graph.readout,
+        "readout": _readout(graph),
         "before": _stage(graph.before, "before", tensors),
         "after": _stage(graph.after, "after", tensors),
         "populations": populations,
@@ -39,6 +40,12 @@ def to_plain(graph: Graph) -> tuple[Plain, dict[str, Array]]:
         },
     }
     return plain, tensors
+
+
+def _readout(graph: Graph) -> str | Plain:
+    """The one word that says it all; else, or where the host is read, the word for each output by name."""
+    words = {name: each.how for name, each in graph.read_outs.items()}
+    return words if graph.after or len(set(words.values())) > 1 else next(iter(words.values()))
 
 
 def _population(population: Population, prefix: str, tensors: dict[str, Array]) -> Plain:
@@ -80,10 +87,9 @@ def from_plain(plain: Mapping[str, Any], tensors: Mapping[str, Array]) -> Graph:
     """Read back what `to_plain` gave. Raises InputError where something is missing or of a wrong type."""
     try:
         kinds = {name: Kind.from_dict(kind) for name, kind in plain["kinds"].items()}
-        return Graph(
+        graph = Graph(
             dt=float(plain["dt"]),
             outputs=tuple(str(name) for name in plain["outputs"]),
-            readout=str(plain["readout"]),
             before=_read_stage(plain["before"], "before", tensors),
             after=_read_stage(plain["after"], "after", tensors),
             populations=tuple(
@@ -94,8 +100,17 @@ def from_plain(plain: Mapping[str, Any], tensors: Mapping[str, Array]) -> Graph:
                 _read_connection(c, f"connection.{i}", tensors) for i, c in enumerate(plain["connections"])
             ),
         )
+        return replace(graph, readout=_read_readout(plain["readout"], graph))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the network's description is malformed: {error!r}") from error
+
+
+def _read_readout(plain: str | Mapping[str, Any], graph: Graph) -> str:
+    """The words of all outputs; one alone may be of a file of before, and means what it meant then."""
+    if isinstance(plain, str):
+        nodes = [graph[name].node for name in graph.outputs]
+        return said(older_words(plain, nodes, graph.after))
+    return said([str(plain[name]) for name in graph.outputs])
 
 
 def _read_population(

@@ -23,6 +23,7 @@ from astrodeploy.ir.nodes import (
     RateEncoder,
     SigmaDelta,
 )
+from astrodeploy.ir.readout import KNOWN, READOUTS
 
 SINGLE_PRECISION = 1e-6  # time constants are the inverses of a float32
 MAXIMAL_REFRACTORY = 63
@@ -93,16 +94,11 @@ def _role(population: Population) -> list[str]:
     return []
 
 
-READOUTS = ("count", "last", "mean", "max")
-
-
 def _ends(graph: Graph) -> list[str]:
     """Findings about what goes in and comes out."""
     findings = [f"its output {name!r} is no population" for name in graph.outputs if name not in graph.layers]
     if len(set(graph.outputs)) != len(graph.outputs) or not graph.outputs:
         findings.append(f"its outputs must be one or more different populations, not {graph.outputs}")
-    if graph.readout not in READOUTS:
-        findings.append(f"its read-out must be one of {', '.join(READOUTS)}, not {graph.readout!r}")
     if not graph.inputs:
         findings.append("it needs an input")
     elif len({_presented(p) for p in graph.inputs}) > 1:
@@ -111,7 +107,25 @@ def _ends(graph: Graph) -> list[str]:
         findings.append("ordinary layers before the network need it to have one input")
     if graph.after is not None and len(graph.outputs) > 1:
         findings.append("ordinary layers after the network need it to have one output")
-    return findings or _joints(graph)
+    return findings or [*_read_outs(graph), *_joints(graph)]
+
+
+def _read_outs(graph: Graph) -> list[str]:
+    """Findings about how outputs are read."""
+    said = graph.readout.split(",") if graph.readout else []
+    if unknown := [word for word in said if word not in READOUTS]:
+        return [f"its read-out must be one of {', '.join(READOUTS)}, not {unknown[0]!r}"]
+    if len(said) not in (0, 1, len(graph.outputs)):
+        return [
+            f"its read-out has {len(said)} words, {graph.readout!r}, and there are {len(graph.outputs)} outputs"
+        ]
+    return [
+        f"its output {name} is read as {each.how!r} of its {each.what}: known are {', '.join(KNOWN[each.what])}"
+        if each.what != "host"
+        else f"what the host makes of every step is read as {each.how!r}: known are {', '.join(KNOWN['host'])}"
+        for name, each in graph.read_outs.items()
+        if each.how not in KNOWN[each.what] and (each.what == "host" or not _is_integer(graph, name))
+    ]
 
 
 def _joints(graph: Graph) -> list[str]:
@@ -130,6 +144,10 @@ def _joints(graph: Graph) -> list[str]:
 
 def _presented(population: Population) -> int:
     return population.node.steps if isinstance(population.node, RateEncoder) else 0
+
+
+def _is_integer(graph: Graph, name: str) -> bool:
+    return isinstance(graph[name].node, Compartments)
 
 
 def _is_float(graph: Graph, name: str) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from astrodeploy.compare import INTEGER_ENGINES, Verification, verify
 from astrodeploy.compartments import KINDS
 from astrodeploy.costs import Estimate, estimate
@@ -82,6 +84,19 @@ class Evidence:
             ),
             None,
         )
+
+    @property
+    def changed(self) -> tuple[int, int] | None:
+        """How many predictions differ between the Program and the float network, and of how many samples.
+
+        Of all samples that both ran on; without such runs of those that were verified. None where there is no
+        float network, or nothing ran.
+        """
+        main, reference = self.main, self.reference
+        if main is not None and reference is not None:
+            return int(np.sum(main.predictions != reference.predictions)), main.samples
+        distance = None if self.verification is None else self.verification.distance
+        return None if distance is None else (distance.total.predictions, distance.total.samples)
 
     def accuracy(self, trace: Trace) -> float | None:
         """Share of a run's samples that it recognised, 0..1; None without labels."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrodeploy import storage
+from astrodeploy.answers import UNDECIDED
 from astrodeploy.compare import Verification
+from astrodeploy.engines.stimulus import axes
 from astrodeploy.errors import InputError
 from astrodeploy.frontends.stimulus import part, read_stimulus
 from astrodeploy.ir import Compartments, Graph
@@ -157,6 +159,8 @@ def _content(evidence: Evidence, file_name: str) -> dict[str, Any]:
         "parts_scale": decades([cost.energy_joules, *cost.parts.values()]),
         "layer_scale": linear([cost.parts["operations"], *cost.by_layer.values(), cost.astrocyte_joules]),
         "stimulus": "" if evidence.order.x is None else described(evidence.order.x),
+        "axes": "" if evidence.order.x is None else axes(program, evidence.order.x, evidence.order.steps),
+        "read_outs": program.reference.read_outs,
         "again": again(evidence.order, file_name),
     }
 
@@ -193,11 +197,12 @@ def _raster(evidence: Evidence) -> Mapping[str, Any]:
 
 
 def _captions(evidence: Evidence, main: Trace, samples: int) -> list[str]:
-    said = [int(each) for each in main.predictions[:samples]]
+    classes = main.predictions[:samples]
+    said = ["undecided" if each == UNDECIDED else f"says {each}" for each in classes]
     if evidence.order.labels is None:
-        return [f"says {each}" for each in said]
+        return said
     labels = [int(each) for each in evidence.order.labels[:samples]]
-    return [f"label {label}, says {each}" for label, each in zip(labels, said, strict=True)]
+    return [f"label {label}, {each}" for label, each in zip(labels, said, strict=True)]
 
 
 def _gains(evidence: Evidence) -> Mapping[str, Any]:

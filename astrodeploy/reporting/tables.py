@@ -185,6 +185,7 @@ class Run:
     accuracy: float | None
     messages: Mapping[str, float]
     versions: str
+    undecided: str
 
 
 def runs(evidence: Evidence) -> list[Run]:
@@ -197,11 +198,11 @@ def runs(evidence: Evidence) -> list[Run]:
             accuracy=evidence.accuracy(trace),
             messages=_messages(trace),
             versions=", ".join(f"{name} {version}" for name, version in trace.versions.items()),
+            undecided=trace.answers.text,
         )
         for trace in evidence.runs
     ]
 
 
 def _messages(trace: Trace) -> dict[str, float]:
-    samples = trace.samples
-    return {name: np.count_nonzero(sent) / samples for name, sent in trace.spikes.items()}
+    return {name: sent / trace.samples for name, sent in trace.messages.items()}

@@ -18,7 +18,7 @@ from model import Hybrid
 from rich.console import Console
 from rich.table import Table
 from train import RATE, TUNING_RATE, fit, settle
-from whole import counts, stream_counts
+from whole import counts, named, stream_counts
 
 DOMAINS, RATES, SHARPNESS = (1, 4, 16), (0.25, 0.5, 1.0), (0.1, 0.3, 1.0)
 
@@ -35,7 +35,7 @@ def accuracies(case: Case, domain: int, rate: float, sharpness: float) -> list[f
         frozen = torch.stack([counts(model, cell) for cell in case.pixels.unbind(1)], 1)
     noisy = slice(CLEAN, CLEAN + NOISY)
     right = [
-        (answers.argmax(-1).numpy() == case.test.y[:, None])[noisy, 1:]
+        (named(answers) == case.test.y[:, None])[noisy, 1:]
         for answers in (frozen, stream_counts(model, case.pixels))
     ]
     return [100 * float(each.mean()) for each in right]

@@ -13,7 +13,7 @@ import torch
 from data import LEVELS, NOISES, Digits, few, for_study, put_aside, tensors
 from model import Hybrid
 from train import DOMAIN, RATE, TUNING_RATE, fit, settle
-from whole import answered, counts, encoded, hidden_spikes, stream_counts
+from whole import answered, counts, encoded, hidden_spikes, named, stream_counts
 
 CLEAN, NOISY, AGAIN = 50, 200, 50  # digits of a stream: before, under and after noise
 LENGTH = CLEAN + NOISY + AGAIN
@@ -150,5 +150,5 @@ def ordinary(case: Case) -> Iterator[tuple[str, torch.Tensor]]:
 
 def predictions(case: Case, made: dict[str, Hybrid]) -> dict[str, np.ndarray]:
     """Classes (length, cells) by model."""
-    models = [*spiking(made, case.pixels), *ordinary(case)]
-    return {name: scores.argmax(-1).numpy() for name, scores in models}
+    counted = {name: named(counts) for name, counts in spiking(made, case.pixels)}
+    return counted | {name: scores.argmax(-1).numpy() for name, scores in ordinary(case)}

@@ -11,7 +11,7 @@ from figure import drawn
 from matplotlib.figure import Figure
 from tables import written
 from train import trained
-from whole import stream_counts
+from whole import named, stream_counts
 
 NOISE = CELLS.index("impulse 50%")
 DEMO_CELLS = [0, CELLS.index("occlusion 50%"), NOISE]
@@ -51,7 +51,7 @@ def _demo(seed: int) -> tuple[dict[str, Any], list[float], dict[str, Any]]:
     streams = noisy_streams(test, np.random.default_rng(seed))[:, DEMO_CELLS]
     pixels = torch.from_numpy(streams.reshape(*streams.shape[:2], -1))
     facts, on_chip = measured(model, streams, noisy=2)
-    in_torch = stream_counts(model, pixels).argmax(-1).numpy()
+    in_torch = named(stream_counts(model, pixels))
     scores = {
         CELLS[cell]: {
             "chip": float((on_chip[:, i] == test.y).mean()),

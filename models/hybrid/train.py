@@ -15,7 +15,7 @@ import torch
 from data import SIDES, Digits, few, load, put_aside, tensors
 from model import DT, Hybrid
 from rich.progress import track
-from whole import Stream, counts, stream_counts
+from whole import Stream, counts, named, stream_counts
 
 import astrodeploy
 
@@ -62,13 +62,13 @@ def settle(model: Hybrid, x: torch.Tensor, digits: int) -> None:
 @torch.no_grad()
 def stream_accuracy(model: Hybrid, x: torch.Tensor, y: torch.Tensor) -> float:
     """Share of digits recognised in one stream, the astrocytes adapting as they pass by."""
-    return float((stream_counts(model, x[:, None])[:, 0].argmax(1) == y).double().mean())
+    return float((named(stream_counts(model, x[:, None])[:, 0]) == y.numpy()).mean())
 
 
 @torch.no_grad()
 def accuracy(model: Hybrid, x: torch.Tensor, y: torch.Tensor) -> float:
     """Share of digits recognised with all gains at rest."""
-    return float((counts(model, x).argmax(1) == y).double().mean())
+    return float((named(counts(model, x)) == y.numpy()).mean())
 
 
 def options_given() -> argparse.Namespace:

@@ -8,9 +8,11 @@ threshold may then fall on the other side of it.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from model import DT, MEMBRANE, STEPS, THRESHOLD, Hybrid
 
+from astrodeploy.answers import answers
 from astrodeploy.encoders import thresholds
 
 LEAK = DT / MEMBRANE
@@ -131,3 +133,9 @@ def stream_counts(model: Hybrid, pixels: torch.Tensor, state: Stream | None = No
         hidden = state.sent(model, model.expand(encoded(model, digits)))
         answers.append(neurons(model.classify(hidden)).sum(0))
     return torch.stack(answers)
+
+
+def named(counts: torch.Tensor) -> np.ndarray:
+    """Digits (...) that spike counts (..., classes) name; -1 where none stands out, as on the chip."""
+    rows = counts.reshape(-1, counts.shape[-1]).numpy()
+    return answers(rows, sent=True).classes.reshape(counts.shape[:-1])

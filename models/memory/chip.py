@@ -16,6 +16,7 @@ from model import STEP_SECONDS, Frozen, Memory, Setting, corrupted, setting_for,
 from train import made
 
 import astrodeploy as ad
+from astrodeploy.answers import answers
 from astrodeploy.program import same_but_recipe
 
 ASTROCYTES = ("gains", "gated", "level", "share")
@@ -112,8 +113,8 @@ def _retrieved(
         "float": _scores(x, targets),
         "chip": _scores(sent, targets),
         "winner": {
-            "float": float((gated.argmax(1) == number).mean()),
-            "chip": float((trace.outputs.argmax(1) == number).mean()),
+            "float": float((answers(gated, sent=True).classes == number).mean()),
+            "chip": trace.accuracy(number),
         },
         "same_errors": float((errors(x, targets) == errors(sent, targets)).mean()),
         "differing_bits": float((np.sign(x) != np.sign(sent)).mean()),

@@ -89,7 +89,8 @@ class Memory(torch.nn.Module):
 
     What one layer sends another takes a step, so that a loop takes as many as it has edges: the state
     holds signals of up to three steps ago. A level taken off all z alike changes no p, it keeps z bounded.
-    The largest gated overlap after the last step says which pattern the network has come to.
+    The largest gated overlap after the last step says which pattern the network has come to; where none is above 0
+    it has come to the inverse of one, or to none, and the answer is undecided.
     """
 
     def __init__(self, patterns: np.ndarray, setting: Setting) -> None:

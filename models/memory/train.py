@@ -12,6 +12,7 @@ import torch
 from model import STEP_SECONDS, Memory, Setting, corrupted, random_patterns, setting_for, stimulus
 
 import astrodeploy
+from astrodeploy.answers import Answers, answers
 from astrodeploy.nn import unroll
 
 MOST_CUES, CALIBRATION_CUES = 100, 16
@@ -33,10 +34,13 @@ def made(
 
 
 @torch.no_grad()
-def accuracy(model: Memory, x: np.ndarray, y: np.ndarray) -> float:
-    """Share of cues after which the largest gated overlap is that of the right pattern."""
-    answers, _ = unroll(model, torch.from_numpy(x).float())
-    return float((answers[:, -1].argmax(1).numpy() == y).mean())
+def answered(model: Memory, x: np.ndarray) -> Answers:
+    """The pattern of every cue, that of the largest gated overlap.
+
+    Undecided are cues after which none is above 0: the network has settled on the inverse of a pattern, or on none.
+    """
+    gated, _ = unroll(model, torch.from_numpy(x).float())
+    return answers(gated[:, -1].numpy(), sent=True)
 
 
 def main() -> None:
@@ -59,9 +63,11 @@ def main() -> None:
     flips = round(options.flips * options.neurons)
     patterns, tested, calibration = made(setting, flips, options.seed)
     model, x, y = Memory(patterns, setting), stimulus(tested, setting), np.arange(len(tested))
-    right = accuracy(model, x, y)
+    found = answered(model, x)
+    right = float((found.classes == y).mean())
     print(
-        f"{len(patterns)} patterns of {options.neurons} neurons; {right:.1%} of {len(y)} cues are answered right"
+        f"{len(patterns)} patterns of {options.neurons} neurons; {right:.1%} of {len(y)} cues are answered right, "
+        f"{found.undecided} are undecided (no pattern's gated overlap is above 0)"
     )
     options.out.mkdir(parents=True, exist_ok=True)
     astrodeploy.save(model, options.out / "model.pt", dt=STEP_SECONDS, input_shape=(options.neurons,))

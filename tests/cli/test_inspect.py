@@ -79,7 +79,11 @@ def test_a_program_and_a_checkpoint_as_json(inspect, folder):
     for facts in (program, checkpoint, program["reference"]):
         assert facts["inputs"] == ["camera", "sensor"]
         assert facts["outputs"] == ["c", "b"]
-        assert facts["readout"] == "mean"
+        assert facts["readout"] == "mean,count"
+        assert facts["read"] == {
+            "c": "the mean of its membrane over a sample",
+            "b": "the count of its spikes",
+        }
         patterns = {each["name"]: each["pattern"] for each in facts["connections"]}
         assert patterns["camera -> a.current"] == "Conv 4x1x3x2 s2x1 p1x0 d1x2 g2"
     settings = {each["name"]: each["settings"] for each in program["reference"]["layers"]}
@@ -103,7 +107,7 @@ def test_a_program_and_a_checkpoint_as_json(inspect, folder):
 def test_a_checkpoint_as_text(inspect, folder):
     out = inspect(folder / "net.pt")
     assert out == ad.load(folder / "net.pt").text()
-    assert "output=c,b readout=mean" in out
+    assert "output=c,b readout=mean,count" in out
     assert "Conv stride=[2, 1] padding=[1, 0] dilation=[1, 2] groups=2 float64[4x1x3x2]" in out
 
 

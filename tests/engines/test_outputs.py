@@ -134,7 +134,7 @@ def test_a_program_with_all_this_is_read_back_whole(program, tmp_path):
     assert again.fingerprint == program.fingerprint
     assert fingerprint(again.reference) == fingerprint(program.reference)
     assert again.network.outputs == ("membrane", "spiking")
-    assert again.network.readout == "last"
+    assert again.network.readout == again.reference.readout == "last,count"
     assert dict(again.read_states) == {"membrane": "v"}
 
 

@@ -236,7 +236,7 @@ def with_more(made, *populations):
         ),
         (lambda g: replace(g, outputs=()), "its outputs must be one or more different populations"),
         (lambda g: replace(g, outputs=("a", "a")), "its outputs must be one or more different populations"),
-        (lambda g: replace(g, readout="median"), "must be one of count, last, mean, max, not 'median'"),
+        (lambda g: replace(g, readout="median"), "must be one of count, sum, last, mean, max, not 'median'"),
         (
             lambda g: replace(with_more(g, Population("y", (1,), Input())), before=STAGE),
             "ordinary layers before the network need it to have one input",

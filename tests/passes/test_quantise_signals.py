@@ -52,7 +52,7 @@ def test_the_chip_says_what_torch_says(compiled):
     answers = slice(output.depth, output.depth + x.shape[1])
     sent = trace.spikes[output.name][:, answers] / output.node.units["message"]
     assert np.abs(sent - meant).max() < 0.01 * np.abs(meant).max()
-    read = sent.sum(1) if program.network.readout == "count" else sent[:, -1]
+    read = sent.sum(1) if program.network.readout == "sum" else sent[:, -1]
     assert np.allclose(trace.outputs, read)
 
 

@@ -124,19 +124,17 @@ class _Network:
     def graph(self) -> Graph:
         """The network; its last layer is read out."""
         *others, last = self.populations
-        if silent := isinstance(last.node, Membrane) and never_fires(last.node):
+        if isinstance(last.node, Membrane) and never_fires(last.node):
             last = replace(last, node=replace(last.node, sends="membrane"))
         if self.delays is not None and np.any(self.delays):
             self.findings.warn(
                 last.name, "delays what it sends, and nothing waits for it: the delays are left out"
             )
-        values = silent or isinstance(last.node, SigmaDelta)
         return Graph(
             self.dt,
             (*others, last),
             tuple(self.connections),
             (last.name,),
-            "last" if values else "count",
             after=None if self.groups == 0 else group_means(last.shape, self.groups),
         )
 

@@ -229,7 +229,7 @@ class _Builder:
             self.findings.note(
                 "", f"has the membrane of {', '.join(sends)} as Output: its last value is read"
             )
-            return "last"
+            return "last"  # beside which spikes are counted
         if any(n in linear for n in names):
             self.findings.note("", "has linear signals as Outputs: their mean over a sample is read")
             return "mean"

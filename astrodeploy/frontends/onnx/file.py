@@ -245,7 +245,7 @@ class _Reader:
             populations=tuple(self.build.populations),
             connections=tuple(self.build.connections),
             outputs=tuple(dict.fromkeys(outputs)),
-            readout="last",
+            readout="last" if after is None else "mean",
             after=after,
         )
 

@@ -15,7 +15,7 @@ from astrodeploy.ir import nodes
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.graph import Connection, Graph, Population
 from astrodeploy.ir.host import HostStage
-from astrodeploy.ir.nodes import Input, Membrane, Node, RateEncoder, gain_astrocyte
+from astrodeploy.ir.nodes import Input, Membrane, RateEncoder, gain_astrocyte
 from astrodeploy.ir.wiring import Dense, Wiring, after
 from astrodeploy.nn import Astrocyte, AstrocyteLayer
 from astrodeploy.nn import RateEncoder as RateEncoderModule
@@ -239,14 +239,11 @@ class Builder:
         if self.input_shape is None:
             raise InputError("the module does nothing with its input")
         start = Population(INPUT, self.input_shape, self.input_node)
-        read = [p.node for p in self.populations if p.name in outputs]
-        membranes = all(map(_is_state, read))
         return Graph(
             self.dt,
             (start, *self.populations),
             tuple(self.connections),
             outputs,
-            readout="last" if membranes else "count",
             before=before,
             after=behind,
         )
@@ -268,13 +265,6 @@ def _signal_node(module: Astrocyte, biases: dict[str, Array]) -> nodes.Astrocyte
     )
     factors = {f"{port}_bias": bias for port, bias in biases.items() if port != "activity"}
     return replace(node, **factors)  # type: ignore[arg-type]
-
-
-def _is_state(node: Node) -> bool:
-    """Whether what a population sends is a state, of which a sample's last is what counts."""
-    if isinstance(node, nodes.Astrocyte):
-        return node.remembers
-    return isinstance(node, Membrane) and node.sends == "membrane"
 
 
 def _resolved(term: Term, returned: Any, seen: tuple[Past, ...] = ()) -> list[Term]:

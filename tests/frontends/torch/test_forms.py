@@ -120,7 +120,7 @@ def test_several_outputs_and_a_membrane():
     module = Branches()
     graph = load(module)
     assert graph.outputs == ("second", "third", "integrator")
-    assert graph.readout == "count"
+    assert graph.readout == "count,count,last"
     assert [graph[name].node.sends for name in graph.outputs] == ["spikes", "spikes", "membrane"]
     weights = {c.name: c.weight for c in graph.connections}
     both = module.skip.weight.detach().double().numpy()
