@@ -1,7 +1,6 @@
 """Runs a user's torch module step by step in float64, and records what its layers send and keep."""
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from astrodeploy.engines.recording import Recording
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.frontends.torch.cells import Reader, package_of, reader_of
+from astrodeploy.frontends.torch.copies import copied
 from astrodeploy.frontends.torch.trace import layer_name
 from astrodeploy.ir import Graph
 from astrodeploy.ir.nodes import Array, Membrane, carries_signal
@@ -144,13 +144,7 @@ def _recording(graph: Graph, seen: Mapping[str, Kept], rows: int) -> Recording:
 
 def in_float64(module: torch.nn.Module) -> torch.nn.Module:
     """A copy for inference, at rest. What is no torch parameter, `double` leaves as it is."""
-    try:
-        double = deepcopy(module, _hidden(module)).cpu().double().eval()
-    except RuntimeError as error:
-        raise UnsupportedError(
-            f"{type(module).__name__} can't be copied for the export check: detach the tensors that its "
-            f"cells' parameters were computed from (torch says: {error})"
-        ) from error
+    double = copied(module, _hidden(module)).cpu().double().eval()
     child: Any
     for child in double.modules():
         package = package_of(child)
