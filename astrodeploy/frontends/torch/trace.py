@@ -104,7 +104,7 @@ class Traced:
 
 def traced(module: torch.nn.Module) -> Traced:
     """The trace of a copy of a module. Raises UnsupportedError with the line."""
-    spoilt, tracer = _rooted(copied(module)), Tracer()
+    spoilt, tracer = rooted(copied(module)), Tracer()
     try:
         graph = tracer.trace(spoilt)
     except UNTRACED as error:
@@ -113,14 +113,15 @@ def traced(module: torch.nn.Module) -> Traced:
             "for one step, (x, state) -> (y, state), and run it over time with astrodeploy.nn.unroll "
             f"(torch.fx says: {said(error)})"
         ) from error
-    root = _rooted(copied(module))
+    root = rooted(copied(module))
     for node in graph.nodes:  # constants that the trace itself hung on its root
         if node.op == "get_attr" and not _has(root, str(node.target)):
             setattr(root, str(node.target), getattr(spoilt, str(node.target)))
     return Traced(root, graph, tracer.assigned)
 
 
-def _rooted(module: torch.nn.Module) -> torch.nn.Module:
+def rooted(module: torch.nn.Module) -> torch.nn.Module:
+    """A module with a forward that can be traced: Norse's container in one of ours, any other as it is."""
     return _Root(module) if isinstance(module, SequentialState) else module
 
 
