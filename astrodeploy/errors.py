@@ -15,8 +15,7 @@
 A message is one sentence or a few: which object, what it needs, what the limit is, what to do.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # this is imported before typing is
 if TYPE_CHECKING:
     from astrodeploy.frontends.findings import Finding
 

@@ -12,6 +12,7 @@ from astrodeploy.frontends.findings import Finding, Reading
 from astrodeploy.ir import Compartments, Graph, verify
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.canonical import canonical
+from astrodeploy.optional import missing
 from astrodeploy.passes.base import Draft, Pack
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, INTEGER_FLOW, run_flow
 from astrodeploy.program import Note, PassReport, Program
@@ -145,7 +146,8 @@ def _made(factory: str) -> Any:
     try:
         make = getattr(import_module(module), function)
     except Exception as error:  # whatever the user's own file raises
-        raise InputError(f"{factory} can't be imported: {error}") from error
+        wanted = missing(error) if isinstance(error, ImportError) else None
+        raise InputError(f"{factory} can't be imported: {wanted or error}") from error
     if not callable(make):
         raise InputError(f"{factory} is a {type(make).__name__}, needed is a function that returns a module")
     try:
