@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from astrodeploy import arguments
 from astrodeploy.chip import load_target
 from astrodeploy.errors import InputError, NirError, UnsupportedError
 from astrodeploy.frontends.findings import Finding, Reading
@@ -50,6 +51,8 @@ def read(
     if_r: str | None = None,
 ) -> Reading:
     """The float Graph of a source as `load` gives it, and what was found in it."""
+    arguments.time_step(dt)
+    input_shape = arguments.shape(input_shape)
     source = _resolved(source)
     rules = {
         name: v for name, v in (("reset", reset), ("threshold", threshold), ("if_r", if_r)) if v is not None
@@ -189,10 +192,10 @@ def compile(
 
     Raises InputError where the source can't be compiled, DoesNotFit where the chip can't hold it.
     """
-    if pack not in get_args(Pack):
-        raise InputError(f"pack must be one of {', '.join(get_args(Pack))}, not {pack!r}")
-    if reset_every is not None and reset_every < 1:
-        raise InputError(f"reset_every must be at least 1 step, not {reset_every}")
+    arguments.time_step(dt)
+    arguments.one_of("pack", pack, get_args(Pack))
+    if reset_every is not None:
+        arguments.whole("reset_every", reset_every, unit="step")
     board = load_target(target)
     if model is not None:
         board = board.with_cost_model(model)
@@ -277,6 +280,7 @@ def export(
     from astrodeploy.ir.canonical import canonical
     from astrodeploy.ir.plain import fingerprint
 
+    arguments.time_step(dt)
     if Path(path).suffix != ".nir":
         raise InputError(f"{path} was not written: the name of a NIR file ends in .nir")
     source = _resolved(source)

@@ -58,9 +58,10 @@ def guarded(prepare: "Callable[[], Callable[[], object]]") -> None:
     except BaseException:
         if not seen.any:
             raise
+        # Where the interrupt passed through code given to exec as text, Python ends by the signal whatever it is told.
+        atexit._run_exitfuncs()
         sys.stdout.flush()
-        sys.stderr.write(LEFT)
-        sys.exit(INTERRUPTED)
+        _leave()
     finally:
         sys.unraisablehook = hook
         signal.signal(signal.SIGINT, before)
@@ -115,5 +116,5 @@ def _told(work: "Callable[[], object]") -> None:
         complain(f"{error.filename or 'a file'} can't be used: {error.strerror or error}")
         sys.exit(2)
     except MemoryError:
-        complain("out of memory: run fewer samples at once, or a smaller network")
+        complain("out of memory: run fewer samples at once, for fewer steps, or a smaller network")
         sys.exit(2)

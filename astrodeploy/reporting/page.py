@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from astrodeploy import storage
+from astrodeploy import arguments, storage
 from astrodeploy.compare import Verification
 from astrodeploy.errors import InputError
 from astrodeploy.frontends.stimulus import count
@@ -61,9 +61,9 @@ def report(
     """
     order = Order(
         program=program,
-        x=x if x is None or isinstance(x, Mapping) else np.asarray(x),
-        labels=None if labels is None else np.asarray(labels),
-        carry=tuple(carry),
+        x=x if x is None or isinstance(x, Mapping) else arguments.array(x),
+        labels=None if labels is None else arguments.array(labels, "labels"),
+        carry=arguments.names("carry", carry),
         rates=rates,
         steps=steps,
         verification=verification,

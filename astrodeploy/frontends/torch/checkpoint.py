@@ -16,7 +16,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import numpy as np
 import torch
 
-from astrodeploy import storage
+from astrodeploy import arguments, storage
 from astrodeploy.errors import CheckpointError, InputError
 from astrodeploy.frontends.torch.export_check import check_export
 from astrodeploy.frontends.torch.module import graph_of
@@ -61,7 +61,10 @@ def save(
     The Graph is run against the module first: every layer must send the same spikes.
     Raises UnsupportedError, InputError.
     """
-    graph = canonical(graph_of(module, dt, tuple(input_shape)))
+    arguments.time_step(dt)
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(f"what is saved is a torch module (torch.nn.Module), not a {type(module).__name__}")
+    graph = canonical(graph_of(module, dt, arguments.shape(input_shape)))
     verify(graph)
     check_export(module, graph, sample)
     write_checkpoint(graph, Path(path))
