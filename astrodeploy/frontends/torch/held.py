@@ -25,6 +25,7 @@ from astrodeploy.frontends.torch.trace import UNTRACED, Tracer, rooted, where
 
 WATCHED = 8  # steps: what changes with steps does in the first few
 KEPT = ("mem", "syn", "spk", "syn_exc", "syn_inh", "reset")  # what snnTorch's cells keep, as they should
+DATA = (bool, int, float, list, deque, dict, set, torch.Tensor, np.ndarray)
 INTERNAL = tuple(vars(torch.nn.Module()))
 RECORDING = ("append", "extend", "appendleft", "clear")
 CURE = (
@@ -228,8 +229,7 @@ def _shared(module: torch.nn.Module) -> Iterator[Place]:
 
 
 def _is_data(name: str, value: Any) -> bool:
-    kinds = bool | int | float | list | deque | dict | set | torch.Tensor | np.ndarray
-    return not name.startswith("__") and isinstance(value, kinds)
+    return not name.startswith("__") and isinstance(value, DATA)
 
 
 def _is_recorded(place: Place) -> bool:
