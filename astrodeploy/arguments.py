@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 def positive(name: str, value: Any, unit: str) -> None:
     """Raise InputError unless a value is a finite number above 0."""
-    if not (_is_number(value) and isfinite(value) and value > 0):
+    if not (is_number(value) and isfinite(value) and value > 0):
         raise InputError(f"{name} must be a positive number of {unit}, not {value!r}")
 
 
@@ -24,7 +24,7 @@ def whole(
     name: str, value: Any, least: int = 1, unit: str = "", error: type[InputError] = InputError
 ) -> None:
     """Raise an InputError unless a value is a whole number of at least `least`."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
+    if not is_whole(value):
         raise error(f"{name} must be a whole number, not {value!r}")
     if value < least:
         raise error(f"{name} must be at least {least}{f' {unit}' if unit else ''}, not {value}")
@@ -44,7 +44,7 @@ def shape(value: Any, name: str = "input_shape") -> Shape | None:
         parts = tuple(value)
     except TypeError:
         parts = (value,)
-    wrong = [n for n in parts if not isinstance(n, Integral) or isinstance(n, bool) or n < 1]
+    wrong = [n for n in parts if not is_whole(n) or n < 1]
     if wrong or not parts or isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise InputError(f"{name} must be whole numbers of at least 1, such as (1, 28, 28), not {value!r}")
     return tuple(int(n) for n in parts)
@@ -97,5 +97,11 @@ def memory() -> int:
     return held if allowed == resource.RLIM_INFINITY else min(held, allowed)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, Python's or numpy's."""
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number by its type, Python's or numpy's."""
+    return not isinstance(value, bool) and isinstance(value, Integral)

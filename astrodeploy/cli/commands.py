@@ -148,7 +148,7 @@ def run(
     wanted = [_wanted(each) for each in engine or ["fast"]]
     if output is not None and len(wanted) > 1:
         raise InputError("one Trace can be written: give --output with a single --engine")
-    rows, refused = [], {}
+    rows, refused = [], dict[str, EngineError | UnsupportedError]()
     for name, limit in wanted:
         first = part(x, slice(0, limit))
         try:
@@ -166,14 +166,14 @@ def run(
     if as_json:
         screen.print_json(
             [run_facts(*row) for row in rows]
-            + [{"engine": name, "not_run": str(error)} for name, error in refused.items()]
+            + [{"engine": name, "not_run": str(why)} for name, why in refused.items()]
         )
     else:
         show_runs(program, rows)
         if output is not None:
             screen.say(f"wrote {output}")
-    for name, error in refused.items():
-        screen.complain(f"not run: {name}: {error}")
+    for name, why in refused.items():
+        screen.complain(f"not run: {name}: {why}")
     if refused:
         raise typer.Exit(next(iter(refused.values())).exit_code)
 

@@ -1,8 +1,9 @@
 """Rates of every layer, from those that are stated."""
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from typing import Any
 
+from astrodeploy import arguments
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Graph, Population
 from astrodeploy.program import Program
@@ -30,7 +31,7 @@ def all_rates(program: Program, rates: float | Mapping[str, float]) -> dict[str,
     if missing := [name for name in asked if name not in rates]:
         raise InputError(f"rates are needed for {', '.join(asked)}; that of {', '.join(missing)} is missing")
     for name, rate in rates.items():
-        if not isinstance(rate, Real) or isinstance(rate, bool) or not 0 <= rate <= 1:
+        if not arguments.is_number(rate) or not 0 <= rate <= 1:
             raise InputError(
                 f"the rate of {name} must lie in 0..1 messages per neuron and step, not {_told(rate)}"
             )
@@ -60,8 +61,8 @@ def stated(program: Program, texts: Sequence[str]) -> dict[str, float]:
     return general | named
 
 
-def _told(rate: object) -> str:
-    return f"{rate:g}" if isinstance(rate, Real) and not isinstance(rate, bool) else repr(rate)
+def _told(rate: Any) -> str:
+    return f"{rate:g}" if arguments.is_number(rate) else repr(rate)
 
 
 def _rate(network: Graph, layer: Population, known: dict[str, float]) -> float:
