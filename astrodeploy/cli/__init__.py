@@ -55,9 +55,12 @@ def guarded(prepare: "Callable[[], Callable[[], object]]") -> None:
             atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # all is done by then
         sys.unraisablehook = seen.unraisable
         _told(work)
-    except BaseException:
+    except BaseException as error:
         if not seen.any:
-            raise
+            if not isinstance(error, KeyboardInterrupt):
+                raise
+            sys.stderr.write(LEFT)
+            sys.exit(INTERRUPTED)  # raised by somebody, without the signal
         # Where the interrupt passed through code given to exec as text, Python ends by the signal whatever it is told.
         atexit._run_exitfuncs()
         sys.stdout.flush()
