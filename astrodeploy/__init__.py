@@ -9,9 +9,11 @@ ad.report(program, x, path="report.html")
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing's own takes as long to import as all the rest of the start
 if TYPE_CHECKING:
+    from typing import Any
+
     from astrodeploy.compare import Verification, verify
     from astrodeploy.costs import Estimate, WhatIf, estimate, what_if
     from astrodeploy.errors import AstrodeployError
@@ -64,7 +66,7 @@ _HOMES = {
 _MODULES = ("nn",)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in _MODULES:
         return import_module(f"astrodeploy.{name}")
     if name not in _HOMES:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from astrodeploy import arguments
 from astrodeploy.brief import listed, short
 from astrodeploy.distance import Distance, distance
 from astrodeploy.engines import Plan, engine_named, make_plan, require_floats
@@ -332,6 +333,7 @@ def verify(
     The oracle always runs: it is what the integer engines are held against. An engine that can't run
     is listed in `not_run` and decides nothing. Raises InputError for an engine that has no place here, StimulusError.
     """
+    engines = arguments.names("engines", engines)
     _require_comparable(engines)
     plan = make_plan(program, x, steps, carry, _all_states(program))
     oracle = engine_named("oracle")(plan.job)
@@ -354,7 +356,9 @@ def verify(
 
 def _require_comparable(engines: tuple[str, ...]) -> None:
     if unknown := sorted(set(engines) - {*INTEGER_ENGINES, "brian2"}):
-        raise InputError(f"verify compares {', '.join(INTEGER_ENGINES)} and brian2, not {', '.join(unknown)}")
+        raise InputError(
+            f"verify compares {', '.join(INTEGER_ENGINES)} and brian2, not {', '.join(unknown)}: name engines of these"
+        )
     if not {"fast", "lava"} & set(engines):
         raise InputError(
             "verify holds integer engines against the oracle: name fast or lava too, "

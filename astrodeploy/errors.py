@@ -16,10 +16,7 @@
 A message is one sentence or a few: which object, what it needs, what the limit is, what to do.
 """
 
-from pathlib import Path
-from traceback import extract_tb
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # this is imported before typing is
 if TYPE_CHECKING:
     from astrodeploy.frontends.findings import Finding
 
@@ -90,12 +87,18 @@ class CompilerBug(AstrodeployError):
 
 def is_ours(error: Exception) -> bool:
     """Whether an exception was raised in a line of astrodeploy, and not in a user's or a library's."""
+    from pathlib import Path
+    from traceback import extract_tb
+
     last = extract_tb(error.__traceback__)[-1:]
     return bool(last) and Path(last[0].filename).is_relative_to(Path(__file__).parent)
 
 
 def fault(error: Exception, where: str) -> CompilerBug:
     """The bug that an exception shows which nobody meant to raise."""
+    from pathlib import Path
+    from traceback import extract_tb
+
     last = extract_tb(error.__traceback__)[-1:]
     place = f" at {Path(last[0].filename).name}:{last[0].lineno}" if last else ""
     told = " ".join(str(error).split())

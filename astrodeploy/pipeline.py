@@ -6,13 +6,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from astrodeploy import storage
+from astrodeploy import arguments, storage
 from astrodeploy.chip import load_target
 from astrodeploy.errors import InputError, NirError, UnsupportedError
 from astrodeploy.frontends.findings import Finding, Findings, Reading
 from astrodeploy.ir import Compartments, Graph, verify
 from astrodeploy.ir.arrays import Array
 from astrodeploy.ir.canonical import canonical
+from astrodeploy.optional import missing
 from astrodeploy.passes.base import Draft, Pack
 from astrodeploy.passes.flow import FLOW, FROZEN_FLOW, INTEGER_FLOW, run_flow
 from astrodeploy.program import LONGEST_RUN, Note, PassReport, Program
@@ -51,6 +52,8 @@ def read(
     if_r: str | None = None,
 ) -> Reading:
     """The float Graph of a source as `load` gives it, and what was found in it."""
+    arguments.time_step(dt)
+    input_shape = arguments.shape(input_shape)
     source = _resolved(source)
     rules = {
         name: v for name, v in (("reset", reset), ("threshold", threshold), ("if_r", if_r)) if v is not None
@@ -158,7 +161,8 @@ def _made(factory: str) -> Any:
     try:
         make = getattr(import_module(module), function)
     except Exception as error:  # whatever the user's own file raises
-        raise InputError(f"{factory} can't be imported: {error}") from error
+        wanted = missing(error) if isinstance(error, ImportError) else None
+        raise InputError(f"{factory} can't be imported: {wanted or error}") from error
     if not callable(make):
         raise InputError(f"{factory} is a {type(make).__name__}, needed is a function that returns a module")
     try:
@@ -204,12 +208,13 @@ def compile(
     All of it stands in the Program's `recipe`. Raises InputError where the source can't be compiled, DoesNotFit
     where the chip can't hold it.
     """
-    if pack not in get_args(Pack):
-        raise InputError(f"pack must be one of {', '.join(get_args(Pack))}, not {pack!r}")
-    if reset_every is not None and reset_every < 1:
-        raise InputError(f"reset_every must be at least 1 step, not {reset_every}")
-    if reset_every is not None and reset_every > LONGEST_RUN:
-        raise InputError(f"reset_every must be at most {LONGEST_RUN} steps, not {reset_every}")
+    arguments.time_step(dt)
+    input_shape = arguments.shape(input_shape)
+    arguments.one_of("pack", pack, get_args(Pack))
+    if reset_every is not None:
+        arguments.whole("reset_every", reset_every, unit="step")
+        if reset_every > LONGEST_RUN:
+            raise InputError(f"reset_every must be at most {LONGEST_RUN} steps, not {reset_every}")
     board = load_target(target)
     if model is not None:
         board = board.with_cost_model(model)
@@ -323,6 +328,7 @@ def export(
     from astrodeploy.ir.canonical import canonical
     from astrodeploy.ir.plain import fingerprint
 
+    arguments.time_step(dt)
     if Path(path).suffix != ".nir":
         raise InputError(f"{path} was not written: the name of a NIR file ends in .nir")
     storage.check_file(Path(path))

@@ -7,8 +7,14 @@ import argparse
 from pathlib import Path
 
 from jinja2 import Environment
-from markdown_it import MarkdownIt
 from markupsafe import Markup
+
+from astrodeploy.optional import missing
+
+try:
+    from markdown_it import MarkdownIt
+except ModuleNotFoundError as error:
+    raise missing(error) or error from None
 
 MODELS = Path(__file__).resolve().parent
 TEMPLATE = MODELS / "gallery.html.j2"

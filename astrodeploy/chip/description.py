@@ -64,9 +64,10 @@ class Chip(Data):
 
     def cost(self, name: str | None = None) -> CostModel:
         """A cost model by name, the chip's own choice without one. Raises ChipError."""
-        if (name or self.cost_model) not in self.costs:
+        chosen = self.cost_model if name is None else name
+        if not isinstance(chosen, str) or chosen not in self.costs:
             raise ChipError(f"{self.name} has no cost model {name!r}: choose one of {', '.join(self.costs)}")
-        return self.costs[name or self.cost_model]
+        return self.costs[chosen]
 
     @property
     def core_numbers(self) -> dict[str, Number]:

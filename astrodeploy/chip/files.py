@@ -71,6 +71,8 @@ def load_target(target: str | PathLike[str]) -> Board:
     A board's file names its chip: one that travels with the package, or a .toml file beside it. Raises
     ChipError as `load_chip` does.
     """
+    if not isinstance(target, str | PathLike):
+        raise ChipError(f"a target is a name, or the path of a .toml file, not {target!r}")
     path = Path(target)
     if path.suffix != ".toml":
         name = str(target)

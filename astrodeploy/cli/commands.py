@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from astrodeploy.cli import screen
-from astrodeploy.errors import InputError
+from astrodeploy.errors import EngineError, InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from astrodeploy.ir.arrays import Array
@@ -187,22 +187,35 @@ def run(
     wanted = [_wanted(each) for each in engine or ["fast"]]
     if output is not None and len(wanted) > 1:
         raise InputError("one Trace can be written: give --output with a single --engine")
-    rows = []
+    rows, refused = [], dict[str, EngineError | UnsupportedError]()
     for name, limit in wanted:
         first = part(x, slice(0, limit))
-        with screen.err.status(f"running {count(first)} samples on {name}"):
-            trace = program.run(first, engine=name, steps=steps, carry=tuple(carry or ()))
+        try:
+            with screen.err.status(f"running {count(first)} samples on {name}"):
+                trace = program.run(first, engine=name, steps=steps, carry=tuple(carry or ()))
+        except (EngineError, UnsupportedError) as error:  # of this engine: the others' results stand
+            refused[name] = error
+            continue
         labels = None if y is None else y[:limit]
         rows.append((trace, None if labels is None else trace.accuracy(labels)))
         if output is not None:
             trace.save(output)
+    if refused and not rows:
+        raise next(iter(refused.values()))
     if as_json:
-        screen.print_json([run_facts(*row) | {"axes": axes(program, x, steps)} for row in rows])
+        screen.print_json(
+            [run_facts(*row) | {"axes": axes(program, x, steps)} for row in rows]
+            + [{"engine": name, "not_run": str(why)} for name, why in refused.items()]
+        )
     else:
         show_runs(program, rows)
         screen.say(axes(program, x, steps))
         if output is not None:
             screen.say(f"wrote {output}")
+    for name, why in refused.items():
+        screen.complain(f"not run: {name}: {why}")
+    if refused:
+        raise typer.Exit(next(iter(refused.values())).exit_code)
 
 
 @app.command()

@@ -49,7 +49,8 @@ def train(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"-o {folder} is a file: name a folder, which is made where there is none")
     _check_place(folder)
-    command = [sys.executable, str(script), "-o", str(folder), "--seed", str(seed), *context.args]
+    runner = [sys.executable, "-P", "-m", "astrodeploy.cli.script"]
+    command = [*runner, str(script), "-o", str(folder), "--seed", str(seed), *context.args]
     if code := subprocess.run(command, check=False).returncode:
         raise typer.Exit(code if code in (1, 2, 130) else 1)
 

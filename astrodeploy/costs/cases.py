@@ -134,39 +134,39 @@ class _Given:
     def case(self, setting: str, value: Value) -> Case:
         """With one thing changed."""
         if setting == "board":
-            return self._on_board(str(value))
+            return self._on_board(value)
         return Case(setting, value, self._changed(setting, value).estimate())
 
     def _changed(self, setting: str, value: Value) -> "_Given":
         match setting:
             case "steps":
-                return self._with_steps(int(value))
+                return self._with_steps(value)
             case "rate":
-                return self._with_rate(float(value))
+                return self._with_rate(value)
             case "model":
-                return self._as_run(model=str(value))
+                return self._as_run(model=value)
             case _:
-                return self._as_run(timing=str(value))
+                return self._as_run(timing=value)
 
-    def _as_run(self, **changed: str) -> "_Given":
+    def _as_run(self, **changed: Any) -> "_Given":
         """With another account of the same events."""
         model, timing = changed.get("model", self.model), changed.get("timing", self.timing)
         return replace(self, x=self.trace, model=model, timing=timing)
 
-    def _with_steps(self, steps: int) -> "_Given":
+    def _with_steps(self, steps: Any) -> "_Given":
         if isinstance(self.x, Trace):
             raise InputError(
                 "what if steps were others needs the batch itself, or rates: a Trace has its own"
             )
         return replace(self, steps=steps)
 
-    def _with_rate(self, rate: float) -> "_Given":
+    def _with_rate(self, rate: Any) -> "_Given":
         steps = self.steps if self.trace is None else self.trace.steps
         return replace(self, x=None, rates=rate, steps=steps)
 
-    def _on_board(self, name: str) -> Case:
+    def _on_board(self, name: Any) -> Case:
         board = load_target(name)
         try:
-            return Case("board", name, self.estimate(board))
+            return Case("board", str(name), self.estimate(board))
         except (DoesNotFit, OtherChip) as error:
-            return Case("board", name, None, str(error))
+            return Case("board", str(name), None, str(error))

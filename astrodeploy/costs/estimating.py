@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astrodeploy import arguments
 from astrodeploy.chip import Board
 from astrodeploy.costs.activity import Expected, Recorded
 from astrodeploy.costs.answer import Estimate
@@ -52,6 +53,8 @@ def estimate(
         raise InputError("estimate needs either a batch (or a Trace), or rates=: give one of the two")
     if steps is not None and rates is None:
         raise InputError("steps= goes with rates=; a batch or a Trace brings its own number of steps")
+    if steps is not None:
+        arguments.whole("steps", steps)
     check_timing(timing)
     trace = x if isinstance(x, Trace) else None if x is None else program.run(x)
     if trace is not None and trace.program != program.fingerprint:
@@ -94,8 +97,6 @@ def _assumed(
     firing = all_rates(program, rates)
     network = program.network
     shown = steps if steps is not None else network.encoder.steps if network.encoder else 1
-    if shown < 1:
-        raise InputError(f"steps must be at least 1, not {shown}")
     length = shown + program.depth
     if length > MOST_STEPS:
         raise InputError(f"steps can be at most {MOST_STEPS - program.depth} here, not {shown}")

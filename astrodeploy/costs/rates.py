@@ -1,7 +1,9 @@
 """Rates of every layer, from those that are stated."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from astrodeploy import arguments
 from astrodeploy.errors import InputError
 from astrodeploy.ir import Graph, Population
 from astrodeploy.program import Program
@@ -18,20 +20,20 @@ def all_rates(program: Program, rates: float | Mapping[str, float]) -> dict[str,
     asked = [p.name for p in layers if p.name in meant]
     if not isinstance(rates, Mapping):
         rates = dict.fromkeys(asked, rates)
-    missing = [name for name in asked if name not in rates]
     unknown = [str(name) for name in rates if name not in {p.name for p in layers}]
-    if missing:
-        raise InputError(f"rates are needed for {', '.join(asked)}; that of {', '.join(missing)} is missing")
     if unknown:
         clocked = any(p.name in unknown for p in network.populations)
         raise InputError(
-            f"rates are taken of {', '.join(asked)}, not of {', '.join(unknown)}"
+            f"there is no layer {', '.join(map(repr, unknown))}: " * (not clocked)
+            + f"rates are taken of {', '.join(asked)}, not of {', '.join(unknown)}"
             + ": the others send by their own clock" * clocked
         )
+    if missing := [name for name in asked if name not in rates]:
+        raise InputError(f"rates are needed for {', '.join(asked)}; that of {', '.join(missing)} is missing")
     for name, rate in rates.items():
-        if not 0 <= rate <= 1:
+        if not arguments.is_number(rate) or not 0 <= rate <= 1:
             raise InputError(
-                f"the rate of {name} must lie in 0..1 messages per neuron and step, not {rate:g}"
+                f"the rate of {name} must lie in 0..1 messages per neuron and step, not {_told(rate)}"
             )
     known = {name: float(rate) for name, rate in rates.items()}
     for layer in layers:
@@ -58,6 +60,10 @@ def stated(program: Program, texts: Sequence[str]) -> dict[str, float]:
         else:
             general = dict.fromkeys(asked, rate)
     return general | named
+
+
+def _told(rate: Any) -> str:
+    return f"{rate:g}" if arguments.is_number(rate) else repr(rate)
 
 
 def _rate(network: Graph, layer: Population, known: dict[str, float]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from astrodeploy import arguments
 from astrodeploy.engines.readout import timed_read_out
 from astrodeploy.engines.recording import Engine, Job, Recording, StateName
 from astrodeploy.engines.stimulus import by_input, shown
@@ -31,7 +32,7 @@ CARRIED = ("astrocytes",)
 
 def engine_named(name: str) -> Engine:
     """The engine of that name. Raises InputError with the list of names."""
-    if name not in ENGINES:
+    if not isinstance(name, str) or name not in ENGINES:
         raise InputError(f"there is no engine {name!r}; there are {', '.join(ENGINES)}")
     loaded: Engine = getattr(import_module(ENGINES[name]), name)
     return loaded
@@ -88,8 +89,12 @@ def make_plan(
     `steps` may change how long each is shown, or for a graded input, where `steps` says it (1 for a
     network without memory). Raises StimulusError, InputError.
     """
-    if unknown := sorted(set(carry) - set(CARRIED)):
-        raise InputError(f"what can be carried is {', '.join(CARRIED)}, not {', '.join(unknown)}")
+    if steps is not None:
+        arguments.whole("steps", steps, error=StimulusError)
+    if unknown := sorted(set(arguments.names("carry", carry)) - set(CARRIED)):
+        raise InputError(
+            f"what can be carried is {', '.join(CARRIED)}, not {', '.join(unknown)}: carry that, or leave carry out"
+        )
     if carry and program.reset_every:
         raise InputError("the Program resets itself within a run (reset_every): it can't carry state too")
     sent = {p.name: shown(program, p, array, steps) for p, array in by_input(program.network, x)}
@@ -116,7 +121,7 @@ def _read_out(program: Program) -> frozenset[StateName]:
 def probed(program: Program, probes: tuple[str, ...]) -> frozenset[StateName]:
     """The states that probes name: "layer.state", or "layer" for all of its states."""
     found: set[StateName] = set()
-    for probe in probes:
+    for probe in arguments.names("probes", probes):
         matches = {
             (p.name, state)
             for p in program.network.populations

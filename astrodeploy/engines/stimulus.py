@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from astrodeploy import arguments
 from astrodeploy.errors import StimulusError
 from astrodeploy.host import by_sample
 from astrodeploy.ir import LIF, Graph, Input, Population, RateEncoder
@@ -34,10 +35,7 @@ def by_input(graph: Graph, x: Any) -> Iterator[tuple[Population, Array]]:
             f"{', '.join(p.name for p in inputs)}: give one array for each by its name"
         )
     for population in inputs:
-        try:
-            yield population, np.asarray(given[population.name])
-        except ValueError as error:
-            raise StimulusError(f"the stimulus is no array: {error}") from error
+        yield population, arguments.array(given[population.name])
 
 
 def shown(program: Program, population: Population, x: Array, steps: int | None) -> Shown:
@@ -45,8 +43,8 @@ def shown(program: Program, population: Population, x: Array, steps: int | None)
     node, shape = population.node, program.input_shape_of(population)
     values = isinstance(node, RateEncoder) or _lacks_steps(program.reference, node, x, shape, steps)
     _check_shape(shape, x, ("batch",) if values else ("batch", "steps"))
-    if steps is not None and steps < 1:
-        raise StimulusError(f"steps must be at least 1, not {steps}")
+    if steps is not None and values:
+        arguments.room(steps, len(x), (p.shape for p in program.network.populations))
     x, seconds = _through_host(program.network, x[:, None] if values else x)
     try:
         if isinstance(node, RateEncoder):

@@ -1,4 +1,4 @@
-"""The float network as the torch modules that a user trains with: Norse cells and AstrocyteLayers.
+"""The float network as torch modules in float32: Norse's cells, our own where it has none, and AstrocyteLayers.
 
 It is built anew from the Graph, in float32 as it was trained, runs in the model's own time and gives
 its result on the chip's clock, like the float reference.
@@ -22,7 +22,7 @@ from astrodeploy.ir.nodes import Constant, Membrane, carries_signal
 def torch(job: Job) -> Recording:
     """Run the float network in torch. No states are recorded but membranes that are sent.
 
-    Raises UnsupportedError where Norse has no cell for a layer.
+    Raises UnsupportedError for a layer of neurons that are no membranes, and for astrocytes that carry a signal.
     """
     from importlib.metadata import version
 
@@ -57,6 +57,10 @@ def _layers(graph: Graph, job: Job) -> list["_Layer"]:
             raise UnsupportedError(
                 f"the torch engine can't run {p.name}, an astrocyte that carries a signal: run your own module"
             )
+        if not (p.is_input or isinstance(p.node, Membrane | Astrocyte | Constant)):
+            raise UnsupportedError(
+                f"the torch engine can't run {p.name}, a {type(p.node).__name__}: choose the engine reference"
+            )
     names = [n for n in evaluation_order(graph) if isinstance(graph[n].node, Membrane)]
     return [_Layer(graph, name, modulated.get(name), job) for name in names]
 
@@ -80,12 +84,15 @@ class _Layer:
             self.messages[astrocytes] = np.zeros((job.rows, job.steps, len(self.cell.log_gain)))
 
     def _made(self) -> tuple[Any, Array]:
+        from astrodeploy.frontends.torch.membranes import Neurons
         from astrodeploy.frontends.torch.norse_cells import cell_of
 
+        node: Any = self.population.node
         try:
-            return cell_of(self.population.node, self.graph.dt)
-        except UnsupportedError as error:
-            raise UnsupportedError(f"the torch engine can't run {self.population.name}: {error}") from error
+            return cell_of(node, self.graph.dt)
+        except UnsupportedError:  # Norse can't say these neurons
+            cell = Neurons(node, self.graph.dt, self.population.size)
+            return cell, cell.factor
 
     def _modulated(self, cell: Any) -> Any:
         """The cell in an AstrocyteLayer with the Graph's own pool, gains and settings."""

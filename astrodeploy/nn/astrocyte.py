@@ -1,10 +1,12 @@
 """A spiking layer whose input gain is set by astrocytes that watch its output."""
 
 from dataclasses import dataclass, replace
-from math import log2
+from math import isfinite, log2
 from typing import Any
 
 import torch
+
+from astrodeploy.errors import UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,20 @@ class AstrocyteLayer(torch.nn.Module):
         target: float | str = "mean",
     ) -> None:
         super().__init__()
+        if not isinstance(getattr(cell, "dt", None), float | int | torch.Tensor):
+            raise UnsupportedError(
+                f"an AstrocyteLayer takes a cell of Norse (LIFBoxCell or LIFCell), whose dt its clock is in, not a "
+                f"{type(cell).__name__}, which has none: build the layer of one of these"
+            )
+        for what, value in (("neurons", neurons), ("domain", domain), ("period", period)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise UnsupportedError(
+                    f"{what} of an AstrocyteLayer is a whole number, not {value!r}: the layer is flat (flatten feature "
+                    "maps before it), and a domain is so many neurons side by side"
+                )
+        for what, number in (("tau", tau), ("rate", rate)):
+            if not isfinite(number):
+                raise ValueError(f"{what} must be a finite number, not {number}")
         if not 1 <= domain <= neurons:
             raise ValueError(f"domain must be 1..{neurons} neurons, not {domain}")
         if not 1 / 16 <= gain_range[0] <= 1 <= gain_range[1] < 16:
@@ -107,6 +123,11 @@ class AstrocyteLayer(torch.nn.Module):
         self, current: torch.Tensor, state: AstrocyteState | None = None
     ) -> tuple[torch.Tensor, AstrocyteState]:
         """Spikes (batch, neurons) of this step and the new state, from input current (batch, neurons)."""
+        if current.ndim != 2 or current.shape[1] != self.neurons:
+            raise UnsupportedError(
+                f"an AstrocyteLayer of {self.neurons} neurons takes currents (batch, {self.neurons}), not of shape "
+                f"{tuple(current.shape)}: flatten feature maps before it, x.flatten(1)"
+            )
         if state is None:
             state = self.at_rest(current)
         gain = state.gain if state.message is None else state.message

@@ -6,9 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from astrodeploy import storage
+from astrodeploy import arguments, storage
 from astrodeploy.answers import UNDECIDED
 from astrodeploy.compare import Verification
 from astrodeploy.engines.stimulus import axes
@@ -75,7 +73,7 @@ def report(
         program=in_file_order(program),
         x=x if first is None or x is None else part(x, slice(first)),
         labels=known if first is None or known is None else known[:first],
-        carry=tuple(carry),
+        carry=arguments.names("carry", carry),
         rates=_one_rate(program, rates),
         steps=steps,
         verification=verification,
@@ -98,8 +96,8 @@ def _read(x: Any, labels: Any) -> tuple[Any, Array | None, str]:
             raise InputError(f"the labels of {x} are its y: leave labels= out")
         samples, known = read_stimulus(Path(x))
         return samples, known, Path(x).name
-    arrays = x if x is None or isinstance(x, Mapping) else np.asarray(x)
-    return arrays, None if labels is None else np.asarray(labels), Order.file
+    arrays = x if x is None or isinstance(x, Mapping) else arguments.array(x)
+    return arrays, None if labels is None else arguments.array(labels, "labels"), Order.file
 
 
 def _one_rate(program: Program, rates: Rates | None) -> Rates | None:

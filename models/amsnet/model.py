@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
-import snntorch
 import torch
 from text import VOCABULARY
 
 from astrodeploy.nn import Astrocyte
+from astrodeploy.optional import missing
+
+try:
+    import snntorch
+except ModuleNotFoundError as error:
+    raise missing(error) or error from None
 
 DT = 1e-3
 THRESHOLD = 1.0

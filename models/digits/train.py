@@ -15,6 +15,7 @@ from rich.progress import track
 
 import astrodeploy
 from astrodeploy.nn import unroll
+from astrodeploy.optional import missing
 
 NETWORKS = {"convolutional": Convolutional, "recurrent": lambda seed: Recurrent()}
 EPOCHS = {"convolutional": 16, "recurrent": 30}
@@ -30,8 +31,10 @@ def digits(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
     if path is not None:
         with np.load(path, allow_pickle=False) as archive:
             return archive["x"].astype(np.float32) / 255, archive["y"].astype(np.int64)
-    from sklearn.datasets import load_digits
-
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise missing(error) or error from None
     x, y = load_digits(return_X_y=True)
     large = np.repeat(np.repeat(x.reshape(-1, 8, 8) / 16, 3, axis=1), 3, axis=2)
     return np.pad(large, ((0, 0), (2, 2), (2, 2))).astype(np.float32), y.astype(np.int64)

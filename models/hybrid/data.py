@@ -10,8 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+
+from astrodeploy.optional import missing
+
+try:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+except ModuleNotFoundError as error:
+    raise missing(error) or error from None
 
 MNIST = Path(__file__).parents[1] / "data" / "mnist8k.npz"
 PUT_ASIDE = {"digits": 500, "mnist": 2000}  # digits that settings were chosen on

@@ -6,8 +6,14 @@ from typing import Any
 
 import torch
 from model import WIDTH, Parallel, Settings
-from sklearn.model_selection import train_test_split
 from train import accuracy, train
+
+from astrodeploy.optional import missing
+
+try:
+    from sklearn.model_selection import train_test_split
+except ModuleNotFoundError as error:
+    raise missing(error) or error from None
 
 EPOCHS, VALIDATION = 20, 300
 RATES = (3e-3, 1e-2, 3e-2)

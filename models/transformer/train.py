@@ -13,10 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from model import DT, HALF, PIXELS, TOKENS, Parallel, Settings, deployed, steps_of
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 import astrodeploy
+from astrodeploy.optional import missing
+
+try:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+except ModuleNotFoundError as error:
+    raise missing(error) or error from None
 
 TEST_DIGITS, CALIBRATION = 400, 128
 EPOCHS, BATCH = 50, 32

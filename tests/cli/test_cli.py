@@ -677,7 +677,7 @@ def test_out_of_memory(cli, folder, monkeypatch):
     monkeypatch.setattr(ad.Program, "run", exhaust)
     refused(
         cli("run", folder / "chain.astro", "--input", folder / "spikes.npz"),
-        "out of memory: run fewer samples at once, or a smaller network",
+        "out of memory: run fewer samples at once, for fewer steps, or a smaller network",
     )
 
 

@@ -11,6 +11,7 @@ from torch_networks import cuba as cuba_cell
 import astrodeploy as ad
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Population
+from astrodeploy.ir.nodes import SigmaDelta
 from astrodeploy.nn import carry, unroll
 
 
@@ -115,22 +116,53 @@ def test_membranes_that_are_read_out():
     assert np.allclose(ours.outputs, theirs.outputs, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("node", "message"),
-    [
-        (lambda: lif(comparison=">="), "^the torch engine can't run a: Norse has no cell with the compari"),
-        (lambda: lif(sends="rectified"), "can't run a: Norse has no cell with a rectified output"),
-        (lambda: lif(refractory=1), "can't run a: Norse has no refractory cell without a synaptic"),
-        (lambda: cuba(reset="subtract"), "with a synaptic current reset to a value, not by 'subtract'"),
-        (lambda: lif(tau=np.inf, r=1e3, reset="subtract"), "only cell without leak is IAFCell"),
-        (lambda: lif(tau=[np.inf, 5e-3]), "of which some neurons leak and others do not"),
-    ],
-)
-def test_what_norse_can_not_say_is_refused(node, message):
-    made = node()
-    size = made.tau.size
-    program = ad.compile(
-        graph(1, [Population("a", (size,), made)], [edge("x", "a", np.full((size, 1), 9.0))])
-    )
-    with pytest.raises(UnsupportedError, match=message):
+BEYOND_NORSE = {
+    "at the threshold too": lambda: lif(comparison=">="),
+    "at the threshold too, with a current": lambda: cuba(comparison=">=", v_leak=-0.1),
+    "refractory without a current": lambda: lif(refractory=2),
+    "a soft reset with a current": lambda: cuba(reset="subtract", v_reset=-0.2),
+    "a soft reset without leak": lambda: lif(tau=np.inf, r=1e3, reset="subtract"),
+    "some leak": lambda: lif(tau=[np.inf, 5e-3], r=[300.0, 1.0]),
+    "one v_leak a neuron, refractory": lambda: cuba(v_leak=[0.1, -0.1], refractory=1),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND_NORSE)
+@pytest.mark.parametrize("reset_every", [None, 9])
+def test_what_norse_has_no_cell_for_runs_too(name, reset_every):
+    node = BEYOND_NORSE[name]()
+    populations = [Population("a", (2,), node), Population("b", (2,), lif(tau=3e-3))]
+    edges = [
+        edge("x", "a", RANDOM.random((2, 3)) * 4),
+        edge("a", "b", RANDOM.random((2, 2)) * 5),
+        edge("a", "a", RANDOM.normal(size=(2, 2)), lag=1),
+    ]
+    program = ad.compile(graph(3, populations, edges), reset_every=reset_every)
+    x = (np.random.default_rng(1).random((6, 80, 3)) < 0.5).astype(np.uint8)
+    same_spikes(program.run(x, engine="torch"), program.run(x, engine="reference"))
+
+
+def test_an_exact_tie_fires_where_the_threshold_counts_too():
+    made = [Population("a", (1,), lif(tau=np.inf, r=1e3, comparison=">="))]
+    program = ad.compile(graph(1, made, [edge("x", "a", np.full((1, 1), 0.5))]))
+    sent = program.run(np.ones((1, 8, 1)), engine="torch").spikes["a"]
+    assert sent.ravel()[:8].tolist() == [0, 0, 1, 0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("sends", ["rectified", "membrane"])
+def test_values_that_are_sent(sends):
+    made = [Population("a", (2,), lif(sends=sends, reset="none", tau=[np.inf, 5e-3], r=[100.0, 1.0]))]
+    program = ad.compile(graph(2, made, [edge("x", "a", [[1.0, -2.0], [-1.0, 2.0]])]))
+    x = (np.random.default_rng(1).random((3, 30, 2)) < 0.5).astype(np.uint8)
+    ours, theirs = (program.run(x, engine=each).spikes["a"] for each in ("torch", "reference"))
+    assert np.abs(theirs).max() > 0.1
+    assert np.allclose(ours, theirs, atol=1e-5)
+
+
+def test_what_is_no_membrane_is_refused_by_name():
+    node = SigmaDelta(threshold=np.full(1, 0.1), bias=np.zeros(1))
+    program = ad.compile(graph(1, [Population("a", (1,), node)], [edge("x", "a", np.full((1, 1), 1.0))]))
+    with pytest.raises(
+        UnsupportedError, match="^the torch engine can't run a, a SigmaDelta: choose the engine ref"
+    ):
         program.run(np.zeros((1, 5, 1)), engine="torch")

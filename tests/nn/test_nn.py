@@ -7,6 +7,7 @@ from norse.torch import LIFBoxCell, LIFBoxFeedForwardState
 from torch_networks import DT, Hybrid, box, cuba, sequential, spikes, values
 
 from astrodeploy.encoders import encode_rate
+from astrodeploy.errors import UnsupportedError
 from astrodeploy.nn import AstrocyteLayer, AstrocyteState, RateEncoder, carry, unroll
 
 NEURONS, DOMAINS, PERIOD = 7, (0, 0, 0, 1, 1, 1, 2), 5
@@ -204,3 +205,44 @@ def test_the_encoder_serves_inputs_of_different_sizes():
 def test_an_encoder_needs_a_step():
     with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
         RateEncoder(steps=0)
+
+
+class Timeless(torch.nn.Module):
+    """A cell without a dt."""
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"cell": Timeless()}, "takes a cell of Norse .*, not a Timeless, which has none"),
+        (
+            {"neurons": (4, 6, 6)},
+            r"neurons of an AstrocyteLayer is a whole number, not \(4, 6, 6\): the layer is flat",
+        ),
+        (
+            {"domain": [0, 1, 1]},
+            r"domain of an AstrocyteLayer is a whole number, not \[0, 1, 1\].*side by side",
+        ),
+        ({"domain": torch.arange(4)}, "domain of an AstrocyteLayer is a whole number"),
+        ({"period": 2.5}, "period of an AstrocyteLayer is a whole number, not 2.5"),
+    ],
+)
+def test_what_a_layer_does_not_take_is_a_sentence(given, message):
+    cell = given.get("cell", LIFBoxCell())
+    rest = {"neurons": 4, "domain": 2, "period": 4} | {k: v for k, v in given.items() if k != "cell"}
+    with pytest.raises(UnsupportedError, match=message):
+        AstrocyteLayer(cell, **rest)
+
+
+@pytest.mark.parametrize("name", ["tau", "rate"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_settings_are_finite_numbers(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number, not {value}"):
+        AstrocyteLayer(LIFBoxCell(), 4, 2, **{name: value})
+
+
+def test_feature_maps_are_to_be_flattened():
+    with pytest.raises(
+        UnsupportedError, match=r"takes currents \(batch, 7\), not of shape \(2, 7, 1, 1\): flatten"
+    ):
+        layer()(torch.zeros(2, 7, 1, 1))

@@ -108,8 +108,9 @@ def is_foreign(module: torch.nn.Module) -> bool:
 
 
 def package_of(module: torch.nn.Module) -> str:
-    """The top-level package of a module's class."""
-    return type(module).__module__.split(".")[0]
+    """The package that a module is of: that of FAMILIES where its class derives from one of theirs, else its own."""
+    packages = [kind.__module__.split(".")[0] for kind in type(module).__mro__]
+    return next((each for each in packages if each in FAMILIES), packages[0])
 
 
 def refusal(path: str, module: torch.nn.Module) -> UnsupportedError:
@@ -117,7 +118,8 @@ def refusal(path: str, module: torch.nn.Module) -> UnsupportedError:
     package, kind = package_of(module), type(module).__name__
     family = _family(FAMILIES[package])
     names = ", ".join(each.__name__ for each in family.READERS)
-    reason = family.REASONS.get(kind, f"supported cells are {names}")
+    reasons = [family.REASONS[k.__name__] for k in type(module).__mro__ if k.__name__ in family.REASONS]
+    reason = reasons[0] if reasons else f"supported cells are {names}"
     return UnsupportedError(f"{path} is a {package} {kind}, which is not supported: {reason}")
 
 

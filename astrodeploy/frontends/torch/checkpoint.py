@@ -17,7 +17,7 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 import numpy as np
 import torch
 
-from astrodeploy import storage
+from astrodeploy import arguments, storage
 from astrodeploy.errors import CheckpointError, InputError
 from astrodeploy.frontends.findings import Findings, Reading
 from astrodeploy.frontends.torch.export_check import check_export
@@ -65,7 +65,10 @@ def save(
     Raises UnsupportedError, InputError.
     """
     storage.check_file(Path(path))
-    graph = canonical(graph_of(module, dt, tuple(input_shape)))
+    arguments.time_step(dt)
+    if not isinstance(module, torch.nn.Module):
+        raise InputError(f"what is saved is a torch module (torch.nn.Module), not a {type(module).__name__}")
+    graph = canonical(graph_of(module, dt, arguments.shape(input_shape)))
     verify(graph)
     check_export(module, graph, sample)
     write_checkpoint(graph, Path(path))

@@ -9,6 +9,7 @@ import torch
 from astrodeploy.encoders import encode_rate
 from astrodeploy.engines.recording import Recording
 from astrodeploy.errors import StimulusError, UnsupportedError
+from astrodeploy.frontends.torch.held import refuse_counting
 from astrodeploy.frontends.torch.host_cut import cut
 from astrodeploy.frontends.torch.running import Run, in_float64, run_module
 from astrodeploy.ir import Astrocyte, Graph
@@ -51,6 +52,7 @@ def _checked(module: torch.nn.Module, graph: Graph, x: Array, steps: int) -> tup
     double = in_float64(module)
     x = np.array(x, np.float32 if graph.encoder else np.float64)
     run = run_module(double, graph, x, steps if graph.encoder else None)
+    refuse_counting(double, run.changed)
     stimulus = _before(double, graph, x)
     if graph.encoder:
         stimulus = encode_rate(stimulus, steps, graph.encoder.seed)

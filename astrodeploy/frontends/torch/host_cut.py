@@ -12,6 +12,7 @@ import torch
 from torch import fx
 
 from astrodeploy.errors import InputError, UnsupportedError
+from astrodeploy.frontends.torch.assigned import with_assigned
 from astrodeploy.frontends.torch.cells import is_cell, is_foreign
 from astrodeploy.frontends.torch.layers import PASSING, layer_of
 from astrodeploy.frontends.torch.operations import MOVING, SIZES, is_linear
@@ -83,9 +84,18 @@ def _copied(copies: dict[fx.Node, fx.Node], node: fx.Node) -> fx.Node:
 
 def cut(module: torch.nn.Module) -> Cut:
     """Trace a module and cut it. Raises UnsupportedError where it can't be cut."""
-    root, graph = traced(module)
-    view = _View(root, graph)
-    return Cut(root, graph, view.before(), view.after())
+    trace = with_assigned(traced(module))
+    _prune(trace.graph)
+    view = _View(trace.root, trace.graph)
+    return Cut(trace.root, trace.graph, view.before(), view.after())
+
+
+def _prune(graph: fx.Graph) -> None:
+    """Leave out operations whose results lead nowhere, such as those that the forward only writes down."""
+    kept = _with_ancestors(n for n in graph.nodes if n.op in ("placeholder", "call_module", "output"))
+    for node in reversed(graph.nodes):
+        if node not in kept:
+            graph.erase_node(node)
 
 
 @dataclass

@@ -240,9 +240,32 @@ def _text(shape: Any) -> str:
 def layer_of(module: torch.nn.Module) -> Layer | None:
     """What a module's type makes of a Signal; None for what is none of LAYERS."""
     kind = type(module)
-    if kind.__module__.startswith("spikingjelly.") and kind.__name__ in ("Dropout", "Dropout2d"):
-        return _passing
-    return next((LAYERS[each] for each in kind.__mro__ if each in LAYERS), None)
+    for each in kind.__mro__:
+        if each.__module__.startswith("spikingjelly.") and each.__name__ in SPIKINGJELLY:
+            return SPIKINGJELLY[each.__name__]
+        if each in LAYERS:
+            return LAYERS[each]
+    return None
+
+
+def scaler(path: str, module: Any, signal: Signal) -> Signal:
+    """The factor that spikingjelly's ann2snn puts before and after neurons."""
+    (factor,) = finite(path, scale=module.scale)
+    assert factor is not None
+    return signal.scaled(factor)
+
+
+def channel_scaler(path: str, module: Any, signal: Signal) -> Signal:
+    """The same with a factor for each channel, or one for all."""
+    (factor,) = finite(path, scale=module.scale)
+    assert factor is not None
+    if not factor.ndim:
+        return signal.scaled(factor)
+    shape = _shape(signal.known_as((factor.size,)))
+    axis = range(1 + len(shape))[module.channel_dim]
+    if axis == 0 or shape[axis - 1] != factor.size:
+        raise InputError(f"{path} has {factor.size} factors, {_before(signal)} has {_text(shape)}")
+    return signal.known_as(shape).scaled(factor.reshape(-1, *[1] * (len(shape) - axis)))
 
 
 def _passing(path: str, module: torch.nn.Module, signal: Signal) -> Signal:
@@ -264,4 +287,12 @@ LAYERS: dict[type[torch.nn.Module], Layer] = {
     torch.nn.Flatten: flatten,
     torch.nn.Unflatten: flatten,
     **dict.fromkeys(PASSING, _passing),
+}
+
+SPIKINGJELLY: dict[str, Layer] = {  # by name, so that nobody has to have it
+    "Dropout": _passing,
+    "Dropout2d": _passing,
+    "VoltageHook": _passing,
+    "VoltageScaler": scaler,
+    "ChannelVoltageScaler": channel_scaler,
 }

@@ -11,19 +11,20 @@ import torch
 from torch import fx
 
 from astrodeploy.errors import InputError, UnsupportedError
-from astrodeploy.frontends.torch.cells import DEFAULT_DT, dt_of, is_cell
+from astrodeploy.frontends.torch.cells import DEFAULT_DT, dt_of, is_cell, package_of
 from astrodeploy.frontends.torch.host_cut import Cut, cut
 from astrodeploy.frontends.torch.network_builder import Builder, part_at
 from astrodeploy.frontends.torch.operations import BATCH, OPERATIONS
 from astrodeploy.frontends.torch.running import first_state
 from astrodeploy.frontends.torch.signals import CellState, Past, Signal
-from astrodeploy.frontends.torch.trace import layer_name, line_of, path_of
+from astrodeploy.frontends.torch.trace import layer_name, line_of, path_of, said
 from astrodeploy.ir.graph import Graph
 from astrodeploy.ir.host import HostStage
 from astrodeploy.nn import Astrocyte, AstrocyteLayer, RateEncoder
 
 __all__ = ["graph_of", "layer_name"]
 PLAIN = (int, float, bool, str, type(None), torch.Tensor, torch.dtype, torch.device, slice, type(Ellipsis))
+RAW = (ValueError, TypeError, AttributeError, RuntimeError, LookupError, ArithmeticError)
 ELSEWHERE = object()  # stands for a value that the host computes
 
 
@@ -100,7 +101,7 @@ class _Walk:
             elif any(part and node in part.nodes for part in (before, after)):
                 self.values[node] = self.values.get(node, ELSEWHERE)
             elif node not in self.values:
-                self.values[node] = self._evaluated(node)
+                self.values[node] = self._read(node)
         raise InputError("the module's forward returns nothing")
 
     def _read_out(self, result: Any, stateful: bool) -> tuple[str, ...]:
@@ -118,6 +119,21 @@ class _Walk:
                 )
         ends = tuple(y) if isinstance(y, tuple | list) else (y,)
         return tuple(self.builder.output(end) for end in ends)
+
+    def _read(self, node: fx.Node) -> Any:
+        """What a node is; whatever a module or an operation with odd settings raises is told by its name."""
+        try:
+            return self._evaluated(node)
+        except RAW as error:
+            raise UnsupportedError(f"{self._named(node)} can't be read: {said(error)}") from error
+
+    def _named(self, node: fx.Node) -> str:
+        if node.op != "call_module":
+            return f"the operation {getattr(node.target, '__name__', node.target)!r}{line_of(node)}"
+        module = self.parts.root.get_submodule(str(node.target))
+        return (
+            f"{path_of(self.parts.root, str(node.target))}, a {package_of(module)} {type(module).__name__},"
+        )
 
     def _evaluated(self, node: fx.Node) -> Any:
         arguments = self._value(node.args)

@@ -9,7 +9,7 @@ import torch
 from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.frontends.torch.cells import Cell, Site, is_cell, is_foreign, package_of, reader_of, refusal
 from astrodeploy.frontends.torch.layers import LAYERS, finite, layer_of, numpy
-from astrodeploy.frontends.torch.signals import CellState, Past, Shape, Signal, Term, merged
+from astrodeploy.frontends.torch.signals import CellState, Past, Shape, Signal, Term, merged, spread
 from astrodeploy.frontends.torch.trace import layer_name
 from astrodeploy.ir import nodes
 from astrodeploy.ir.arrays import Array
@@ -147,19 +147,33 @@ class Builder:
         name, shape = self._name(path), tuple(module.shape)
         biases: dict[str, Array] = {}
         for port, given in ports.items():
+            if isinstance(given, torch.Tensor | float | int):
+                given = Signal((), shape, spread(numpy(torch.as_tensor(given)), shape))
             if not isinstance(given, Signal):
-                raise UnsupportedError(f"{path} is fed something that is neither spikes nor a current")
+                held = f"; a factor of torch.ones{(1, *shape)} holds its value between windows" * (
+                    port == "factor"
+                )
+                raise UnsupportedError(f"{path} is fed something that is neither spikes nor a current{held}")
             signal = self.learn(self.told(given).known_as(shape))
             if signal.shape != shape:
                 raise InputError(f"{path} is of shape {_text(shape)}, its {port} has {_text(signal.shape)}")
             if self.input_shape is None and _is_input(given):
                 self.input_shape = shape
+            if port != "activity" and signal.bias is not None and not any(map(_carries, signal.terms)):
+                self._constant(name, port, signal.bias)
+                continue
             if signal.bias is not None:
                 biases[port] = signal.bias.reshape(shape)
             self.fed[name, port] = signal.terms
         node = _signal_node(module, biases)
         self.populations.append(Population(name, shape, node, role=module.role or ""))
         return Signal((Term(name),), shape), CellState(name)
+
+    def _constant(self, name: str, port: str, value: Array) -> None:
+        """A port that is always fed the same: a neuron that always fires sends it."""
+        source = f"{name}_{port}"
+        self.populations.append(Population(source, (1,), nodes.Constant()))
+        self.connections.append(Connection(source, name, port, Dense(value.reshape(-1, 1))))
 
     def _astrocyte_layer(self, path: str, module: AstrocyteLayer, signal: Signal) -> Any:
         signal = self.told(signal).known_as((module.neurons,))
@@ -265,6 +279,10 @@ def _signal_node(module: Astrocyte, biases: dict[str, Array]) -> nodes.Astrocyte
     )
     factors = {f"{port}_bias": bias for port, bias in biases.items() if port != "activity"}
     return replace(node, **factors)  # type: ignore[arg-type]
+
+
+def _carries(term: Term) -> bool:
+    return term.wiring is None or bool(np.any(term.wiring.values))
 
 
 def _resolved(term: Term, returned: Any, seen: tuple[Past, ...] = ()) -> list[Term]:

@@ -72,6 +72,19 @@ def _passing(where: str, signal: Signal, *_arguments: Any, **_settings: Any) -> 
     return signal
 
 
+def _filled(value: float) -> Operation:
+    """A constant of a signal's shape, whatever the signal."""
+
+    def fill(where: str, signal: Signal, **_settings: Any) -> Any:
+        if signal.shape is None:
+            raise InputError(
+                f"the operation that makes a constant{where} needs the input's shape: give input_shape"
+            )
+        return Signal((), signal.shape, np.full(signal.size, value))
+
+    return fill
+
+
 def _size(where: str, signal: Signal, dim: int | None = None) -> Any:
     if dim == 0:
         return BATCH
@@ -209,6 +222,8 @@ OPERATIONS: dict[str, Operation] = {
     **dict.fromkeys(("div", "truediv", "itruediv", "div_", "divide"), _divide),
     **dict.fromkeys(("neg", "negative"), _negative),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concatenate),
+    "ones_like": _filled(1.0),
+    "zeros_like": _filled(0.0),
     "linear": _linear,
     "matmul": _product,
     "conv1d": _convolution(1),

@@ -1,7 +1,6 @@
 """Runs a user's torch module step by step in float64, and records what its layers send and keep."""
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +10,28 @@ import torch
 from astrodeploy.engines.recording import Recording
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.frontends.torch.cells import Reader, package_of, reader_of
+from astrodeploy.frontends.torch.copies import copied
+from astrodeploy.frontends.torch.held import KEPT, Watch
 from astrodeploy.frontends.torch.trace import layer_name
 from astrodeploy.ir import Graph
 from astrodeploy.ir.nodes import Array, Membrane, carries_signal
 from astrodeploy.nn import Astrocyte, AstrocyteLayer
 from astrodeploy.nn.time import states_of, step
 
-HIDDEN = ("mem", "syn", "spk", "syn_exc", "syn_inh", "reset")  # what snnTorch's cells keep
 RUN_ERRORS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, NameError, AssertionError)
 Kept = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a module did: its layers' messages and membranes, and what its forward gave, by output."""
+    """What a module did: its layers' messages and membranes, and what its forward gave, by output.
+
+    changed  paths of what the module holds, other than its cells' states, that was not the same after each step
+    """
 
     recording: Recording
     outputs: tuple[Array, ...]
+    changed: frozenset[str] = frozenset()
 
 
 def run_module(double: torch.nn.Module, graph: Graph, x: Array, steps: int | None) -> Run:
@@ -39,9 +43,10 @@ def run_module(double: torch.nn.Module, graph: Graph, x: Array, steps: int | Non
     tensor = torch.from_numpy(np.array(x, np.float64))
     tensor = tensor.float().double() if graph.encoder else tensor
     _check_form(double)
+    watch = Watch(double)
     try:
         with torch.no_grad():
-            given = _stepped(double, tensor, steps)
+            given = _stepped(double, tensor, steps, watch)
     except RUN_ERRORS as error:
         shape = graph.input.shape if graph.before is None else graph.before.inputs
         raise UnsupportedError(
@@ -49,14 +54,16 @@ def run_module(double: torch.nn.Module, graph: Graph, x: Array, steps: int | Non
             "must take (x, state), with None for the first state, and return (y, state); torch says: "
             f"{error}"
         ) from error
-    return Run(_recording(graph, seen, len(x)), _outputs(given, len(graph.outputs), len(x)))
+    outputs = _outputs(given, len(graph.outputs), len(x))
+    return Run(_recording(graph, seen, len(x)), outputs, frozenset(watch.changed))
 
 
-def _stepped(module: torch.nn.Module, x: torch.Tensor, steps: int | None) -> list[Any]:
+def _stepped(module: torch.nn.Module, x: torch.Tensor, steps: int | None, watch: Watch) -> list[Any]:
     state, given = None, []
     for t in range(x.shape[1] if steps is None else steps):
         y, state = step(module, x[:, t] if steps is None else x, state)
         given.append(y)
+        watch.look()
     return given
 
 
@@ -144,13 +151,7 @@ def _recording(graph: Graph, seen: Mapping[str, Kept], rows: int) -> Recording:
 
 def in_float64(module: torch.nn.Module) -> torch.nn.Module:
     """A copy for inference, at rest. What is no torch parameter, `double` leaves as it is."""
-    try:
-        double = deepcopy(module, _hidden(module)).cpu().double().eval()
-    except RuntimeError as error:
-        raise UnsupportedError(
-            f"{type(module).__name__} can't be copied for the export check: detach the tensors that its "
-            f"cells' parameters were computed from (torch says: {error})"
-        ) from error
+    double = copied(module, _hidden(module)).cpu().double().eval()
     child: Any
     for child in double.modules():
         package = package_of(child)
@@ -168,7 +169,7 @@ def _hidden(module: torch.nn.Module) -> dict[int, Any]:
     states = []
     for child in module.modules():
         if package_of(child) == "snntorch":
-            states += [getattr(child, name, None) for name in HIDDEN]
+            states += [getattr(child, name, None) for name in KEPT]
         states += list(getattr(child, "_memories", {}).values())
     return {id(s): torch.zeros(0) for s in states if isinstance(s, torch.Tensor)}
 

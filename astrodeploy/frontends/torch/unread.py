@@ -21,7 +21,8 @@ def tell_unread(module: torch.nn.Module, findings: Findings) -> None:
 
     Cells and astrocytes are read as a whole, by the readers of their families.
     """
-    root, trace = traced(module)
+    found = traced(module)
+    root, trace = found.root, found.graph
     used = {str(node.target) for node in trace.nodes if node.op in ("call_module", "get_attr")}
     for path, tensor in _held(root, used):
         what = "parameter" if isinstance(tensor, torch.nn.Parameter) else "buffer"

@@ -190,3 +190,34 @@ def test_a_recurrent_convolution():
 def test_what_is_refused(cell, message):
     with pytest.raises(InputError, match=message):
         load(network(cell()))
+
+
+class Own(snn.Leaky):
+    """A class of the user's."""
+
+
+def test_subclasses_of_a_cell_are_that_cell_in_any_depth():
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.first = linear(6, NEURONS, 0, scale=2.0), Own(beta=0.9)
+            self.b, self.second = linear(NEURONS, 4, 1), Own(beta=0.8)
+
+        def forward(self, x, state=None):
+            first, second = (None, None) if state is None else state
+            z, first = self.first(self.a(x), first)
+            z, second = self.second(self.b(z), second)
+            return z, (first, second)
+
+    theirs, ours, graph = both(Net())
+    assert graph.layers == ("input", "first", "second")
+    assert 100 < theirs.sum() < theirs.size
+    assert np.array_equal(theirs, ours)
+
+
+def test_a_subclass_of_what_is_not_supported_is_refused_as_that():
+    class Own(snn.Alpha):
+        pass
+
+    with pytest.raises(UnsupportedError, match="snntorch Own, which is not supported: .* use Synaptic"):
+        load(network(Own(alpha=0.8, beta=0.7)))

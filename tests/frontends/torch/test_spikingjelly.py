@@ -6,7 +6,7 @@ import torch
 from torch_networks import linear, spikes
 
 from astrodeploy.engines.reference import simulate
-from astrodeploy.errors import UnsupportedError
+from astrodeploy.errors import InputError, UnsupportedError
 from astrodeploy.frontends.torch.running import in_float64
 from astrodeploy.nn import unroll
 from astrodeploy.pipeline import load
@@ -99,3 +99,70 @@ def test_multi_step_mode_is_refused_with_how_to_switch():
 def test_what_is_refused(node, message):
     with pytest.raises(UnsupportedError, match=message):
         load(network(node()))
+
+
+class Own(neuron.LIFNode):
+    """A class of the user's."""
+
+
+def test_subclasses_of_a_neuron_are_that_neuron_in_any_depth():
+    module = torch.nn.Sequential(linear(6, 8, 0), Own(v_threshold=0.3), linear(8, 4, 1), Own(v_threshold=0.2))
+    x = spikes(samples=4, steps=100).astype(float)
+    with torch.no_grad():
+        theirs, _ = unroll(in_float64(module), torch.from_numpy(x))
+    assert 100 < theirs.sum() < theirs.numel()
+    assert np.array_equal(theirs.numpy(), simulate(load(module), x).spikes["layer3"])
+
+
+def converted():
+    """spikingjelly's module of ann2snn, whose package imports a progress bar that nothing here needs."""
+    import sys
+    from types import SimpleNamespace
+
+    missing = [name for name in ("tqdm", "requests") if name not in sys.modules]
+    sys.modules.update({name: SimpleNamespace(tqdm=None) for name in missing})
+    try:
+        from spikingjelly.activation_based.ann2snn import modules
+    finally:
+        for name in missing:
+            del sys.modules[name]
+    return modules
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.5])
+def test_the_factors_of_converted_networks_are_folded(scale):
+    modules = converted()
+    module = torch.nn.Sequential(
+        linear(6, 8, 0, bias=True),
+        modules.VoltageHook(),
+        modules.VoltageScaler(scale),
+        neuron.IFNode(v_reset=None),
+        modules.VoltageScaler(1 / scale),
+        linear(8, 4, 1),
+        modules.ChannelVoltageScaler([0.5, 1.0, 1.5, 2.0]),
+        neuron.IFNode(v_reset=None),
+    ).eval()
+    x = spikes(samples=4, steps=100).astype(float)
+    with torch.no_grad():
+        theirs, _ = unroll(in_float64(module), torch.from_numpy(x))
+    assert theirs.sum() > 50
+    assert np.array_equal(theirs.numpy(), simulate(load(module), x).spikes["layer7"])
+
+
+def test_factors_per_channel_belong_to_a_channel():
+    modules = converted()
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 3, 3, bias=False),
+        modules.ChannelVoltageScaler([0.5, 1.0, 2.0]),
+        neuron.IFNode(v_threshold=0.2),
+    ).eval()
+    graph = load(module, input_shape=(1, 6, 6))
+    (connection,) = graph.connections
+    want = module[0].weight.detach() * torch.tensor([0.5, 1.0, 2.0]).reshape(3, 1, 1, 1)
+    impulse = np.zeros((1, 1, 6, 6))
+    impulse[0, 0, 2, 2] = 1
+    given = torch.nn.functional.conv2d(torch.from_numpy(impulse).float(), want).reshape(-1)
+    assert connection.wiring.deliver(impulse.reshape(-1)) == pytest.approx(given.numpy(), abs=1e-6)
+    module[1] = modules.ChannelVoltageScaler([0.5, 1.0])
+    with pytest.raises(InputError, match=r"1 has 2 factors, .* has 3x4x4"):
+        load(module, input_shape=(1, 6, 6))

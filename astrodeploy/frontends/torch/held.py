@@ -1,0 +1,264 @@
+"""What a forward keeps in Python from step to step, and whether that changes what it does.
+
+A chip does the same in every step. A run that is as long as the export check's does not show a forward that changes
+after more steps, so a counter is found by being one: something that changes from step to step is traced as a value that
+nobody knows, and where the forward branches on it, or what it gives depends on it, the forward is refused. What is only
+written down, like spikes that are recorded, is none of this.
+"""
+
+import dis
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from astrodeploy.errors import UnsupportedError
+from astrodeploy.frontends.torch.cells import FAMILIES, is_cell
+from astrodeploy.frontends.torch.copies import copied, plain_object
+from astrodeploy.frontends.torch.trace import UNTRACED, Tracer, rooted, where
+
+WATCHED = 8  # steps: what changes with steps does in the first few
+KEPT = ("mem", "syn", "spk", "syn_exc", "syn_inh", "reset")  # what snnTorch's cells keep, as they should
+DATA = (bool, int, float, list, deque, dict, set, torch.Tensor, np.ndarray)
+INTERNAL = tuple(vars(torch.nn.Module()))
+RECORDING = ("append", "extend", "appendleft", "clear")
+CURE = (
+    "a network on a chip does the same in every step: give the input that is meant in every step, and leave it out of "
+    "the forward"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Something that a module holds: its path, and where a value is put in its stead.
+
+    owner   the module that it belongs to, and how it is called there
+    shared  whether it is no attribute of the module alone, but a class's or a file's
+    """
+
+    path: str
+    holder: dict[str, Any]
+    name: str
+    owner: tuple[torch.nn.Module, str]
+    shared: bool = False
+
+    @property
+    def value(self) -> Any:
+        """What it is now."""
+        return self.holder[self.name]
+
+
+@dataclass
+class Watch:
+    """Looks at what a module holds, step after step; `changed` is the paths of what was not as it had been."""
+
+    module: torch.nn.Module
+    changed: set[str] = field(default_factory=set)
+    looks: int = 0
+    before: dict[str, Any] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Once after every step; the first step may make what the others use."""
+        if self.looks > WATCHED:
+            return
+        self.looks += 1
+        now = {place.path: _frozen(place.value) for place in _places(self.module)}
+        if self.before:
+            self.changed |= {path for path in now if path in self.before and now[path] != self.before[path]}
+        self.before = now
+
+
+def refuse_counting(module: torch.nn.Module, changed: Iterable[str]) -> None:
+    """Raise UnsupportedError, by name, where what a forward does depends on something that changes with steps.
+
+    The module is one that ran: what its forward makes in the first step is there.
+    """
+    for path in sorted(changed):
+        spoilt = copied(module)
+        place = next((p for p in _places(spoilt) if p.path == path), None)
+        if place is None:
+            continue
+        kind = type(place.owner[0]).__name__
+        if place.shared or is_cell(place.owner[0]) or place.holder is place.owner[0]._parameters:
+            if not _is_recorded(place):
+                raise UnsupportedError(f"{path} changes from step to step in a forward ({kind}), and {CURE}")
+            continue
+        try:
+            depends = _depends(spoilt, place)
+        except UNTRACED as error:
+            raise UnsupportedError(
+                f"{path} changes from step to step, and decides what the forward does{where(error)}; {CURE}"
+            ) from error
+        if depends:
+            raise UnsupportedError(
+                f"{path} changes from step to step, and what the forward of {type(module).__name__} gives depends on "
+                f"it; {CURE} (a state is handed on: (x, state) -> (y, state))"
+            )
+
+
+class _Unknowing(Tracer):
+    """A tracer to which what stands at a place is an input."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+        self.unknown: fx.Node | None = None
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> Any:
+        """The forward's arguments, and one more that takes the value's place."""
+        made = super().create_args_for_root(root_fn, is_module, concrete_args)
+        proxy = _Unknown(self.create_node("placeholder", "held_in_python", (), {}), self)
+        self.unknown = proxy.node
+        module, name = self.place.owner
+        if self.place.holder is module._buffers:  # which take tensors only
+            del module._buffers[name]
+            module.__dict__[name] = proxy
+        else:
+            self.place.holder[self.place.name] = proxy
+        return made
+
+    def _note_assignments(self, leaf: torch.nn.Module) -> None:
+        super()._note_assignments(leaf)
+        for (path, name), value in self.assigned.items():
+            if isinstance(value, fx.Proxy) and self.unknown in _with_ancestors([value.node]):
+                raise fx.proxy.TraceError(f"{path}.{name} is set to it")
+
+
+class _Unknown(fx.Proxy):
+    """A proxy that may be written to, as lists, dicts and tensors are; nothing is read by that."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
+def _depends(module: torch.nn.Module, place: Place) -> bool:
+    """Whether what a forward gives, its state with it, depends on what stands at a place."""
+    tracer = _Unknowing(place)
+    graph = tracer.trace(rooted(module))
+    result = next(node for node in graph.nodes if node.op == "output")
+    return tracer.unknown in _with_ancestors([result])
+
+
+def _with_ancestors(nodes: list[fx.Node]) -> set[fx.Node]:
+    found: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += node.all_input_nodes
+    return found
+
+
+# ---- places -------------------------------------------------------------------------------------
+
+
+def _places(module: torch.nn.Module) -> Iterator[Place]:
+    """What a module's own classes may change: not what cells and torch's modules keep, as they should."""
+    seen: set[int] = set()
+    for path, child in module.named_modules():
+        for name, weight in child._parameters.items():
+            if weight is not None:
+                yield Place(_joined(path, name), child._parameters, name, (child, name))
+        if _is_known(child):
+            continue
+        hidden = (*INTERNAL, *(KEPT if is_cell(child) else ()))
+        for name in vars(child):
+            if name not in hidden and not name.startswith("_memories"):  # which spikingjelly's neurons have
+                yield from _in(_joined(path, name), vars(child), name, (child, name), seen)
+        for name, value in child._buffers.items():
+            if value is not None and name not in hidden:
+                yield Place(_joined(path, name), child._buffers, name, (child, name))
+        yield from _shared(child)
+
+
+def _is_known(module: torch.nn.Module) -> bool:
+    """Whether a module's class is none of the user's."""
+    return type(module).__module__.split(".")[0] in ("torch", "astrodeploy", *FAMILIES)
+
+
+def _in(
+    path: str, holder: Any, name: str, owner: tuple[torch.nn.Module, str], seen: set[int]
+) -> Iterator[Place]:
+    """A place, or those in the object or dict that stands there."""
+    value = holder[name]
+    if isinstance(value, torch.nn.Module) or callable(value):
+        return
+    inside = value if isinstance(value, dict) else vars(value) if plain_object(value) else None
+    if not inside:
+        yield Place(path, holder, name, owner)
+    elif id(value) not in seen:
+        seen.add(id(value))
+        for key in inside:
+            yield from _in(f"{path}.{key}", inside, key, owner, seen)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _shared(module: torch.nn.Module) -> Iterator[Place]:
+    """What a module's class holds, and what its forward reads of its file or of functions around it."""
+    kind = type(module)
+    for each in kind.__mro__:
+        if each.__module__.split(".")[0] in ("torch", "builtins", "astrodeploy", *FAMILIES):
+            continue
+        for name, value in vars(each).items():
+            if _is_data(name, value):
+                yield Place(f"{each.__name__}.{name}", dict(vars(each)), name, (module, name), shared=True)
+    forward = kind.forward
+    code = getattr(forward, "__code__", None)
+    if code is None:
+        return
+    for name in code.co_names:
+        if _is_data(name, forward.__globals__.get(name)):
+            yield Place(f"the global {name}", forward.__globals__, name, (module, name), shared=True)
+    for name, cell in zip(code.co_freevars, forward.__closure__ or (), strict=True):
+        try:
+            value = cell.cell_contents
+        except ValueError:  # not set yet
+            continue
+        if _is_data(name, value):
+            yield Place(f"the variable {name}", {name: value}, name, (module, name), shared=True)
+
+
+def _is_data(name: str, value: Any) -> bool:
+    return not name.startswith("__") and isinstance(value, DATA)
+
+
+def _is_recorded(place: Place) -> bool:
+    """Whether all that a class's own functions do with a list is to write into it."""
+    module, name = place.owner
+    for each in type(module).__mro__:
+        if each.__module__.split(".")[0] in ("torch", "builtins", *FAMILIES):
+            continue
+        for function in vars(each).values():
+            if code := getattr(function, "__code__", None):
+                steps = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "PRECALL")]
+                for this, after in pairwise(steps):
+                    reads = this.argval == name and this.opname.startswith(
+                        ("LOAD_ATTR", "LOAD_GLOBAL", "LOAD_DEREF")
+                    )
+                    if reads and after.argval not in RECORDING:
+                        return False
+    return isinstance(place.value, list | deque)
+
+
+def _frozen(value: Any) -> Any:
+    """A value as something that stays as it is, and that equals itself."""
+    if isinstance(value, torch.Tensor | np.ndarray):
+        array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
+        return array.shape, array.dtype.str, blake2b(np.ascontiguousarray(array).tobytes()).digest()
+    if isinstance(value, list | tuple | deque | set | frozenset):
+        return type(value), tuple(_frozen(each) for each in value)
+    if isinstance(value, dict):
+        return dict, tuple((key, _frozen(each)) for key, each in value.items())
+    if isinstance(value, bool | int | float | complex | str | bytes | type(None)):
+        return type(value), repr(value)  # in which nan equals itself
+    return type(value), repr(value) if type(value).__module__ == "itertools" else id(value)
