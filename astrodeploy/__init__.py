@@ -14,7 +14,6 @@ TYPE_CHECKING = False  # typing's own takes as long to import as all the rest of
 if TYPE_CHECKING:
     from typing import Any
 
-    from astrodeploy.compare import Verification, verify
     from astrodeploy.costs import Estimate, WhatIf, estimate, what_if
     from astrodeploy.errors import AstrodeployError
     from astrodeploy.finetune import fine_tune
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from astrodeploy.program import Program
     from astrodeploy.reporting import report
     from astrodeploy.trace import Trace
+    from astrodeploy.verification import Verification, verify
 
 __all__ = [
     "AstrodeployError",
@@ -51,7 +51,7 @@ _HOMES = {
     "Graph": "ir",
     "Program": "program",
     "Trace": "trace",
-    "Verification": "compare",
+    "Verification": "verification",
     "WhatIf": "costs",
     "compile": "pipeline",
     "estimate": "costs",
@@ -60,7 +60,7 @@ _HOMES = {
     "load": "pipeline",
     "report": "reporting",
     "save": "frontends.torch.checkpoint",
-    "verify": "compare",
+    "verify": "verification",
     "what_if": "costs",
 }
 _MODULES = ("nn",)

@@ -104,8 +104,9 @@ def _resolved(source: Any) -> Any:
     return source
 
 
-def require_source(source: str) -> None:
-    """Raise InputError where what is named is neither a factory nor a file that is there."""
+def require_source(source: str, dt: float | None = None) -> None:
+    """Raise InputError where what is named is neither a factory nor a file that is there, or dt no time step."""
+    arguments.time_step(dt)
     if ":" not in source and not _exists(Path(source)):
         raise InputError(f"{source} does not exist")
 

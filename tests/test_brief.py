@@ -73,7 +73,8 @@ def test_they_say_what_the_thing_is(objects):
 
 
 def test_a_verification_names_what_differs():
-    from astrodeploy.compare import Comparison, Divergence, Verification
+    from astrodeploy.compare import Comparison, Divergence
+    from astrodeploy.verification import Verification
 
     first = Divergence("hidden", 1, 2, 3, "v", 4.0, 5.0)
     text = repr(Verification((Comparison("oracle", "fast", 9, 9, 9, 1, first),), None, None, {"lava": LONG}))

@@ -8,7 +8,7 @@ import pytest
 from float_networks import DT, compiled, cuba, edge, graph, job, lif, random_closed_loop
 
 import astrodeploy as ad
-from astrodeploy.compare import Divergence, _float_states, compare, compare_near_threshold, verify
+from astrodeploy.compare import Divergence, compare, compare_near_threshold
 from astrodeploy.distance import distance
 from astrodeploy.engines import ENGINES, make_plan
 from astrodeploy.engines.idealised import as_on_the_chip, over_the_integers, over_the_reals
@@ -18,6 +18,7 @@ from astrodeploy.engines.reference import reference
 from astrodeploy.errors import EngineError, InputError
 from astrodeploy.ir import Population
 from astrodeploy.ir.wiring import Dense
+from astrodeploy.verification import _float_states, verify
 
 CAUSES = ["time discretisation", "rounding of parameters", "rounding of states", "saturation and wrap"]
 
@@ -225,7 +226,7 @@ def test_verify_takes_every_setting_and_what_only_the_chip_has(monkeypatch, sett
 
 def other_engine(monkeypatch, run):
     """Put a function in the place of the engine `fast`."""
-    import astrodeploy.compare as module
+    import astrodeploy.verification as module
 
     real = module.engine_named
     monkeypatch.setattr(module, "engine_named", lambda name: run if name == "fast" else real(name))
@@ -294,7 +295,7 @@ def test_brian2_has_its_own_line_and_counts(monkeypatch):
     def foreign(given):
         return reference(replace(given, program=replace(given.program, reference=other)))
 
-    import astrodeploy.compare as module
+    import astrodeploy.verification as module
 
     real = module.engine_named
     monkeypatch.setattr(module, "engine_named", lambda name: foreign if name == "brian2" else real(name))
@@ -326,7 +327,7 @@ def test_a_fault_in_brian2s_astrocytes_makes_verify_fail(monkeypatch, steps):
 
 
 def test_where_brian2_can_not_run_it_does_not_decide(monkeypatch):
-    import astrodeploy.compare as module
+    import astrodeploy.verification as module
 
     def missing(given):
         raise EngineError("it is not installed")

@@ -124,8 +124,8 @@ def compile_(
     from astrodeploy.pipeline import compile, require_source
     from astrodeploy.program import is_program
 
-    require_source(source)
-    path = output or Path(_stem(source) + ".astro")
+    require_source(source, dt)
+    path = output or Path(stem(source) + ".astro")
     storage.check_folder(path, is_program)
     there = _fingerprint_at(path)
     with screen.err.status(f"compiling {source} for {target}"):
@@ -232,9 +232,9 @@ def verify(
 ) -> None:
     """Hold the engines against each other, bit for bit; exit code 1 where they differ."""
     from astrodeploy.cli.tables import show_verification
-    from astrodeploy.compare import verify
     from astrodeploy.engines.stimulus import axes
     from astrodeploy.frontends.stimulus import count
+    from astrodeploy.verification import verify
 
     program, (x, y) = load_program(program_path), _stimulus(input_, samples)
     kept = tuple(carry or ())
@@ -367,7 +367,8 @@ def _fingerprint_at(path: Path) -> str | None:
         return "unreadable"
 
 
-def _stem(source: str) -> str:
+def stem(source: str) -> str:
+    """What a source is called, without its kind."""
     path = Path(source)
     return path.stem if path.suffix in (".pt", ".nir", ".net", ".onnx") else path.name.replace(":", ".")
 
@@ -383,8 +384,11 @@ def shape_of(text: str | None) -> tuple[int, ...] | None:
 
 
 def names_of(engines: str) -> tuple[str, ...]:
-    """Names that are separated by commas."""
-    return tuple(name.strip() for name in engines.split(",") if name.strip())
+    """Names that are separated by commas. Raises InputError where there is none."""
+    names = tuple(name.strip() for name in engines.split(",") if name.strip())
+    if not names:
+        raise InputError(f"--engines takes names of engines, separated by commas, not {engines!r}")
+    return names
 
 
 def load_program(path: Path) -> "Program":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from astrodeploy.cli import screen
-from astrodeploy.cli.commands import Dt, IfR, InputShape, Json, Reset, Threshold, app, shape_of
+from astrodeploy.cli.commands import Dt, IfR, InputShape, Json, Reset, Threshold, app, shape_of, stem
 from astrodeploy.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,8 +54,10 @@ def fine_tune(
     from astrodeploy.finetune.training import Settings, tune
     from astrodeploy.frontends.stimulus import read_stimulus
     from astrodeploy.frontends.torch.checkpoint import write_checkpoint
+    from astrodeploy.pipeline import require_source
 
-    path = output or Path(Path(source).name.replace(":", ".")).with_suffix(".tuned.pt")
+    require_source(source, dt)
+    path = output or Path(f"{stem(source)}.tuned.pt")
     storage.check_file(path)
     x, y = read_stimulus(data)
     if y is None:

@@ -14,9 +14,10 @@ from astrodeploy.program import Note, Program
 from astrodeploy.synapses import weights
 
 if TYPE_CHECKING:
-    from astrodeploy.compare import Comparison, Verification
+    from astrodeploy.compare import Comparison
     from astrodeploy.doctor import Finding
     from astrodeploy.trace import Trace
+    from astrodeploy.verification import Verification
 
 
 def run_facts(trace: "Trace", accuracy: float | None) -> dict[str, object]:

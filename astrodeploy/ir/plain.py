@@ -51,7 +51,8 @@ def _readout(graph: Graph) -> str | Plain:
 def _population(population: Population, prefix: str, tensors: dict[str, Array]) -> Plain:
     node = population.node
     plain: Plain = {"name": population.name, "shape": list(population.shape), "depth": population.depth}
-    plain["role"] = population.role
+    if population.role != node.role:  # else it follows from the node, and is not said twice
+        plain["role"] = population.role
     if isinstance(node, Compartments):
         tensors |= {f"{prefix}.parameter.{k}": v for k, v in node.parameters.items()}
         tensors |= {f"{prefix}.initial.{k}": v for k, v in node.initial.items()}
@@ -129,8 +130,7 @@ def _read_population(
     else:
         node = _read_float_node(plain, prefix, tensors)
     shape = tuple(int(n) for n in plain["shape"])
-    role = str(plain.get("role", node.role))  # older descriptions have none
-    return Population(str(plain["name"]), shape, node, int(plain["depth"]), role)
+    return Population(str(plain["name"]), shape, node, int(plain["depth"]), str(plain.get("role", "")))
 
 
 def _read_float_node(plain: Mapping[str, Any], prefix: str, tensors: Mapping[str, Array]) -> Node:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from astrodeploy.compare import INTEGER_ENGINES, Verification, verify
 from astrodeploy.compartments import KINDS
 from astrodeploy.costs import Estimate, estimate
 from astrodeploy.engines import FLOAT_ENGINES, run
@@ -17,6 +16,7 @@ from astrodeploy.ir import Compartments, Population
 from astrodeploy.ir.arrays import Array
 from astrodeploy.program import Program
 from astrodeploy.trace import Trace
+from astrodeploy.verification import INTEGER_ENGINES, Verification, verify
 
 DEFAULT_RATE = 0.1  # messages per neuron and step, where nothing was run
 CHECKED_SAMPLES = 4

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from astrodeploy import arguments, storage
 from astrodeploy.answers import UNDECIDED
-from astrodeploy.compare import Verification
 from astrodeploy.engines.stimulus import axes
 from astrodeploy.errors import InputError
 from astrodeploy.frontends.stimulus import part, read_stimulus
@@ -25,6 +24,7 @@ from astrodeploy.reporting.recipe import again, described
 from astrodeploy.reporting.scales import decades, linear
 from astrodeploy.reporting.text import FILTERS
 from astrodeploy.trace import Trace
+from astrodeploy.verification import Verification
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -7,11 +7,11 @@ import pytest
 from float_networks import DT, cuba, edge, graph, lif, several_inputs
 
 import astrodeploy as ad
-from astrodeploy.compare import verify
 from astrodeploy.engines import make_plan
 from astrodeploy.errors import InputError, StimulusError
 from astrodeploy.ir import Graph, Input, Population
 from astrodeploy.ir.plain import fingerprint
+from astrodeploy.verification import verify
 
 
 def two_by_two():

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from float_networks import astrocyte, edge, gain_control, graph, lif, several_inputs
 
-from astrodeploy.compare import Comparison, Divergence, Verification
+from astrodeploy.compare import Comparison, Divergence
 from astrodeploy.costs import estimate
 from astrodeploy.errors import InputError, ProgramError, StimulusError, UnsupportedError
 from astrodeploy.ir import Population
 from astrodeploy.pipeline import compile
 from astrodeploy.reporting import evidence, figures, report
+from astrodeploy.verification import Verification
 
 EVIL = "<script>alert('&$x_1$')</script>"
 VOID = {"meta", "br", "wbr", "img", "path", "rect", "use", "line", "circle", "link", "image"}
