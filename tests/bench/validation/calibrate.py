@@ -49,9 +49,14 @@ def _frame_events(program, trace):
     """Events of a frame in steady state, the third of three, and the updates of the input layer."""
     found = core_events(program, trace.spikes, workloads.FRAME)
     share = rows.PILOTNET_STEPS / workloads.FRAME
-    frame = {name: float(counts[:, -workloads.FRAME :].sum()) * share for name, counts in found.items()}
+    frame = {name: float(counts[:, _last(trace)].sum()) * share for name, counts in found.items()}
     frame["active_updates_of_the_input"] = rows.INPUT_NEURONS * rows.PILOTNET_STEPS
     return frame
+
+
+def _last(trace):
+    """The steps in which the last frame is shown."""
+    return slice(trace.steps - workloads.FRAME, trace.steps)
 
 
 def _operations_on_zeros(program, trace):
@@ -59,7 +64,7 @@ def _operations_on_zeros(program, trace):
     found = 0.0
     for wired in placed(program).wired:
         stored = wired.stored
-        sent = np.count_nonzero(trace.spikes[stored.connection.source][0, -workloads.FRAME :], axis=0).ravel()
+        sent = np.count_nonzero(trace.spikes[stored.connection.source][0, _last(trace)], axis=0).ravel()
         sources, counts = stored.synapses(stored.whole)
         found += float(sent[sources] @ (counts - stored.operations(stored.whole)))
     return found * rows.PILOTNET_STEPS / workloads.FRAME
@@ -87,7 +92,7 @@ def _microjoules(events, model, prices):
 def _convolution(program, trace, model):
     """The time of a synaptic operation of a convolution, from the time of a step."""
     counts = core_events(program, trace.spikes, workloads.FRAME)["synaptic_operations_convolution"]
-    busiest = float(counts[:, -workloads.FRAME :].max(0).mean())
+    busiest = float(counts[:, _last(trace)].max(0).mean())
     stands = model.time_per_synaptic_operation_convolution_ns.typical
     pace = rows.pilotnet_frame("pilotnet")[1].typical / workloads.FRAME * 1e9
     other = pace - stands * busiest
