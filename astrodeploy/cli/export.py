@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from astrodeploy.cli import screen
-from astrodeploy.cli.commands import Dt, IfR, InputShape, Reset, Threshold, app, shape_of
+from astrodeploy.cli.commands import app
+from astrodeploy.cli.options import Dt, IfR, InputShape, Reset, Threshold, shape_of
 
 
 @app.command()

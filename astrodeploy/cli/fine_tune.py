@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from astrodeploy.cli import screen
-from astrodeploy.cli.commands import Dt, IfR, InputShape, Json, Reset, Threshold, app, shape_of, stem
+from astrodeploy.cli.commands import app
+from astrodeploy.cli.options import Dt, IfR, InputShape, Json, Reset, Threshold, shape_of, stem
 from astrodeploy.errors import InputError
 
 if TYPE_CHECKING:

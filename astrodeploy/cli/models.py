@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from astrodeploy.cli import screen
-from astrodeploy.cli.commands import Json, app
+from astrodeploy.cli.commands import app
+from astrodeploy.cli.options import Json
 from astrodeploy.errors import InputError
 from astrodeploy.resources import data_folder
 

@@ -6,16 +6,8 @@ from typing import Annotated
 import typer
 
 from astrodeploy.cli import screen
-from astrodeploy.cli.commands import (
-    Carry,
-    ProgramPath,
-    Rate,
-    Samples,
-    Steps,
-    app,
-    load_program,
-    names_of,
-)
+from astrodeploy.cli.commands import app
+from astrodeploy.cli.options import Carry, ProgramPath, Rate, Samples, Steps, load_program, names_of
 from astrodeploy.errors import InputError
 
 

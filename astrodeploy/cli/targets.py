@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from astrodeploy.cli import screen
-from astrodeploy.cli.commands import Json, app
+from astrodeploy.cli.commands import app
+from astrodeploy.cli.options import Json
 from astrodeploy.errors import InputError
 
 if TYPE_CHECKING:

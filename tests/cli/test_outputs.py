@@ -12,7 +12,7 @@ from torch_networks import Chain, Hybrid, spikes
 
 import astrodeploy as ad
 from astrodeploy.cli import main
-from astrodeploy.cli.commands import shape_of
+from astrodeploy.cli.options import shape_of
 from astrodeploy.errors import InputError, ProgramError
 
 FACTORY = """

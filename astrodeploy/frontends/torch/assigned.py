@@ -12,7 +12,7 @@ from torch import fx
 
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.frontends.torch.copies import copied
-from astrodeploy.frontends.torch.trace import UNTRACED, Traced, path_of, said
+from astrodeploy.frontends.torch.trace import UNTRACED, Traced, path_of, said, with_ancestors
 
 
 def with_assigned(trace: Traced) -> Traced:
@@ -34,7 +34,7 @@ def _worked_out(trace: Traced, value: Any, label: str) -> Any:
     proxies = list(_proxies(value))
     if not proxies:
         return value
-    needed = _ancestors([p.node for p in proxies])
+    needed = with_ancestors([p.node for p in proxies])
     if any(node.op == "placeholder" for node in needed):
         raise UnsupportedError(
             f"{label} is computed from the input or the state in the forward, and a chip's neurons have fixed numbers: "
@@ -79,14 +79,3 @@ def _filled(value: Any, numbers: dict[int, Any]) -> Any:
         parts = [_filled(each, numbers) for each in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
-
-
-def _ancestors(nodes: list[fx.Node]) -> set[fx.Node]:
-    found: set[fx.Node] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            waiting += node.all_input_nodes
-    return found

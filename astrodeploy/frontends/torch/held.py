@@ -21,7 +21,7 @@ from torch import fx
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.frontends.torch.cells import FAMILIES, is_cell
 from astrodeploy.frontends.torch.copies import copied, plain_object
-from astrodeploy.frontends.torch.trace import UNTRACED, Tracer, rooted, where
+from astrodeploy.frontends.torch.trace import UNTRACED, Tracer, rooted, where, with_ancestors
 
 WATCHED = 8  # steps: what changes with steps does in the first few
 KEPT = ("mem", "syn", "spk", "syn_exc", "syn_inh", "reset")  # what snnTorch's cells keep, as they should
@@ -126,7 +126,7 @@ class _Unknowing(Tracer):
     def _note_assignments(self, leaf: torch.nn.Module) -> None:
         super()._note_assignments(leaf)
         for (path, name), value in self.assigned.items():
-            if isinstance(value, fx.Proxy) and self.unknown in _with_ancestors([value.node]):
+            if isinstance(value, fx.Proxy) and self.unknown in with_ancestors([value.node]):
                 raise fx.proxy.TraceError(f"{path}.{name} is set to it")
 
 
@@ -142,18 +142,7 @@ def _depends(module: torch.nn.Module, place: Place) -> bool:
     tracer = _Unknowing(place)
     graph = tracer.trace(rooted(module))
     result = next(node for node in graph.nodes if node.op == "output")
-    return tracer.unknown in _with_ancestors([result])
-
-
-def _with_ancestors(nodes: list[fx.Node]) -> set[fx.Node]:
-    found: set[fx.Node] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            waiting += node.all_input_nodes
-    return found
+    return tracer.unknown in with_ancestors([result])
 
 
 # ---- places -------------------------------------------------------------------------------------

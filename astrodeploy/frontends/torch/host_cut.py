@@ -4,7 +4,6 @@ What is linear stays on the chip before a layer of neurons; what is not (ReLU, M
 everything before it, goes to the host. After the last layer of neurons every ordinary layer does.
 """
 
-from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -17,7 +16,7 @@ from astrodeploy.frontends.torch.cells import is_cell, is_foreign
 from astrodeploy.frontends.torch.layers import PASSING, layer_of
 from astrodeploy.frontends.torch.operations import MOVING, SIZES, is_linear
 from astrodeploy.frontends.torch.operations import PASSING as PASSING_OPERATIONS
-from astrodeploy.frontends.torch.trace import line_of, traced
+from astrodeploy.frontends.torch.trace import line_of, traced, with_ancestors
 from astrodeploy.nn import Astrocyte, AstrocyteLayer, RateEncoder
 
 STATEFUL = (torch.nn.RNNBase, torch.nn.RNNCellBase)  # no ordinary layers: they keep a state over time
@@ -92,7 +91,7 @@ def cut(module: torch.nn.Module) -> Cut:
 
 def _prune(graph: fx.Graph) -> None:
     """Leave out operations whose results lead nowhere, such as those that the forward only writes down."""
-    kept = _with_ancestors(n for n in graph.nodes if n.op in ("placeholder", "call_module", "output"))
+    kept = with_ancestors(n for n in graph.nodes if n.op in ("placeholder", "call_module", "output"))
     for node in reversed(graph.nodes):
         if node not in kept:
             graph.erase_node(node)
@@ -131,7 +130,7 @@ class _View:
             if n not in self.fed | self.stateful | self.neurons and n.op != "output"
         ]
         curved = [n for n in free if n in self.feeds and not _is_linear(self.root, n)]
-        chosen = _with_ancestors(curved)
+        chosen = with_ancestors(curved)
         if not curved or any(isinstance(_module(self.root, n), STATEFUL) for n in chosen):
             return None
         entry = next(n for n in self.graph.nodes if n.op == "placeholder")
@@ -151,7 +150,7 @@ class _View:
         value = result[0] if isinstance(result, tuple | list) and result else result
         if not isinstance(value, fx.Node):
             return None
-        chosen = {n for n in _with_ancestors([value]) if n in self.fed and self._is_ordinary(n)}
+        chosen = {n for n in with_ancestors([value]) if n in self.fed and self._is_ordinary(n)}
         if all(self._keeps_messages(n) for n in chosen):
             return None
         if any(isinstance(_module(self.root, n), STATEFUL) for n in chosen):
@@ -165,7 +164,7 @@ class _View:
                 f"the ordinary layers after the last layer of neurons read several values ({names}): they must "
                 "read the messages of one layer"
             )
-        constants = {n for n in _with_ancestors(list(chosen)) if _is_constant(n)}
+        constants = {n for n in with_ancestors(list(chosen)) if _is_constant(n)}
         return Part(frozenset(chosen | constants), read.pop(), value)
 
     def _is_ordinary(self, node: fx.Node) -> bool:
@@ -226,17 +225,6 @@ def _is_size(node: fx.Node) -> bool:
         return True
     computed = node.op == "call_function" and bool(node.all_input_nodes)
     return computed and all(map(_is_size, node.all_input_nodes))
-
-
-def _with_ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
-    found: set[fx.Node] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in found:
-            found.add(node)
-            waiting += node.all_input_nodes
-    return found
 
 
 def _module(root: torch.nn.Module, node: fx.Node) -> torch.nn.Module | None:

@@ -2,6 +2,7 @@
 
 import re
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,15 @@ def line_of(node: fx.Node) -> str:
 def layer_name(path: str) -> str:
     """The name of the population that a module at a path becomes."""
     return f"layer{path}" if path.isdigit() else path.replace(".", "_")
+
+
+def with_ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
+    """Nodes, and all that they follow from."""
+    found: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += node.all_input_nodes
+    return found
