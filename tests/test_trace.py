@@ -1,10 +1,12 @@
 """A Trace: read-outs, accuracy, and its folder."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from float_networks import edge, graph, lif
+from golden.eight import EIGHT
 from torch_networks import Chain, Hybrid, spikes, values
 
 import astrodeploy as ad
@@ -170,3 +172,22 @@ def test_content_that_makes_no_trace(change, message, traces, tmp_path):
     storage.write_manifest(folder, "trace.json", content)
     with pytest.raises(ProgramError, match=message):
         ad.Trace.load(folder)
+
+
+def test_a_trace_of_before_is_read_and_costed(tmp_path):
+    """Plain spikes were not run until the last layer had answered, and neither read-out nor messages were told."""
+    program = ad.compile(EIGHT["dense"].source(), "loihi2")
+    whole = program.run(EIGHT["dense"].x())
+    cut = {k: v[:, : whole.steps] for k, v in whole.spikes.items()}
+    folder = replace(whole, spikes=cut, states={}, events={}).save(tmp_path / "old.trace")
+    content = json.loads((folder / "trace.json").read_text())["content"]
+    older = {k: v for k, v in content.items() if k not in ("readout", "messages")} | {"version": 2}
+    (folder / "trace.json").unlink()
+    storage.write_manifest(folder, "trace.json", older)
+    trace = ad.Trace.load(folder)
+    assert trace.steps == 20
+    assert np.array_equal(trace.outputs, whole.outputs)
+    assert trace.messages == {k: np.count_nonzero(v) for k, v in cut.items()}
+    cost = ad.estimate(program, trace)
+    assert cost.steps == 20
+    assert cost.events["input_messages"] == ad.estimate(program, whole).events["input_messages"]
