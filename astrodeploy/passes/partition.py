@@ -91,7 +91,7 @@ def _cores(network: Network, mapping: Mapping, board: Board) -> tuple[Core, ...]
 def _too_many(network: Network, mapping: Mapping, board: Board) -> DoesNotFit:
     bins, limits = mapping.bins, network.chip.core_limits
     totals = {k: sum(b.loads[k] for b in bins) for k in limits}
-    numbers = ", ".join(f"{k} {totals[k]} of {limit} a core" for k, limit in limits.items())
+    numbers = ", ".join(f"{k} {totals[k]} of {limit * board.cores}" for k, limit in limits.items())
     larger = next((each for each in boards_of(board.chip) if each.cores >= len(bins)), None)
     advice = (
         f"the smallest board that holds it is {larger.name} ({larger.cores} cores, --target {larger.name})"
@@ -99,7 +99,7 @@ def _too_many(network: Network, mapping: Mapping, board: Board) -> DoesNotFit:
         else f"no board of {board.chip.name} that is known here holds it: use fewer neurons or synapses"
     )
     return DoesNotFit(
-        f"the network needs {len(bins)} cores, {board.name} has {board.cores}: in all it needs {numbers}; {advice}"
+        f"the network needs {len(bins)} cores, {board.name} has {board.cores}: it needs, of what these cores hold in all, {numbers}; {advice}"
         f"{board.doubt}"
     )
 

@@ -191,8 +191,8 @@ def test_a_neuron_that_does_not_fit_is_named_with_all_numbers():
 
 def test_too_few_cores_are_told_with_all_numbers():
     message = (
-        "the network needs 3 cores, toy has 1: in all it needs compartments 44 of 16 a core, "
-        r"synaptic_memory_bits \d+ of 12288 a core, .*; no board of toy that is known here holds it: use fewer"
+        "the network needs 3 cores, toy has 1: it needs, of what these cores hold in all, compartments 44 of 16, "
+        r"synaptic_memory_bits \d+ of 12288, .*; no board of toy that is known here holds it: use fewer"
     )
     with pytest.raises(DoesNotFit, match=message):
         partitioned(dense_network(4, 40, 4), tiny(cores=1))

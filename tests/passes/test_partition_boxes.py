@@ -216,7 +216,7 @@ def test_a_loop_of_more_neurons_than_cores_have_axons_is_refused_soon():
     loop = Connection("layer1", "layer1", "current", Dense(weights), delay=1)
     graph = replace(graph, connections=(*graph.connections, loop))
     with pytest.raises(
-        DoesNotFit, match="the network needs 20 cores, toy has 16: .* output_axons 900 of 48 a core"
+        DoesNotFit, match="the network needs 20 cores, toy has 16: .* output_axons 900 of 768"
     ):
         partitioned(graph, tiny(input_axons_per_core=200))
 
