@@ -174,7 +174,7 @@ def about_costs(networks: Mapping[str, Results], digits: int) -> str:
     told = (
         f"A digit on loihi2, from {digits} test digits; typical (low to high), means over seeds; of compartments, "
         "cores and steps the least to the most of any seed. Shares of the operations' energy: of all that keeps a "
-        "state (H and g), with its connections, and of what the paper calls astrocyte (W_astro, g, P)."
+        "state (H and g) and of what arrives at it, and of what the paper calls astrocyte (W_astro, g, P)."
     )
     return f"{told}\n\n{table(head, rows)}"
 
