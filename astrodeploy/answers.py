@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from astrodeploy import arguments
 from astrodeploy.errors import InputError
 from astrodeploy.ir.arrays import Array, IntArray
 
@@ -82,7 +83,7 @@ def checked_labels(labels: npt.ArrayLike, samples: int, classes: int, steps: int
 
     `steps` of a sample tell where steps and samples may have been exchanged. Raises InputError.
     """
-    array = np.asarray(labels)
+    array = arguments.array(labels, "the labels")
     if array.ndim != 1:
         raise InputError(
             f"the labels have shape {array.shape}, needed is one number for each of {samples} samples"

@@ -72,7 +72,7 @@ def array(value: Any, what: str = "the stimulus") -> Array:
     try:
         return np.asarray(value)
     except ValueError as error:  # rows of different lengths
-        raise StimulusError(f"{what} is no array: {error}") from error
+        raise StimulusError(f"{what} can't be read as an array: {error}") from error
 
 
 def room(steps: int, samples: int, values: Iterable[Shape]) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from astrodeploy.answers import answers, checked_labels
+from astrodeploy.answers import UNDECIDED, answers, checked_labels
 from astrodeploy.brief import listed
 from astrodeploy.engines import Plan
 from astrodeploy.engines.idealised import Counts, as_on_the_chip, over_the_integers, over_the_reals
@@ -41,6 +41,7 @@ class Cause:
     spikes       spikes of one simulation that the other does not have in that step, both ways
     share        of all spikes that either has, 0..1
     predictions  samples whose prediction changes, of `samples`
+    undecided    samples for which the second of the two has no answer
     accuracy     share of samples that the second of the two recognises; None without labels
     membrane     root mean square of the membranes' difference, in units of the threshold above reset
     """
@@ -52,6 +53,7 @@ class Cause:
     samples: int
     membrane: float
     accuracy: float | None = None
+    undecided: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class Distance:
         """In a line what quantisation changed: predictions, spikes, and the accuracy where there are labels."""
         total = self.total
         told = f"{_changed(total.predictions, total.samples)}, {total.share:.1%} of the spikes differ"
+        if total.undecided:
+            told += f", {total.undecided} of {total.samples} undecided"
         if total.accuracy is None or not self.causes or self.causes[0].accuracy is None:
             return told
         return f"{told}, accuracy {total.accuracy:.1%} after {self.causes[0].accuracy:.1%}"
@@ -217,6 +221,7 @@ class _Link:
             samples=self.plan.samples,
             membrane=float(np.sqrt(squares / max(1, values))),
             accuracy=_accuracy(right, labels),
+            undecided=int(np.sum(right == UNDECIDED)),
         )
 
     def gap(self, population: Population) -> Gap:

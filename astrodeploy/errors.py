@@ -86,12 +86,20 @@ class CompilerBug(AstrodeployError):
 
 
 def is_ours(error: Exception) -> bool:
-    """Whether an exception was raised in a line of astrodeploy, and not in a user's or a library's."""
+    """Whether an exception is due to a line of astrodeploy, not to a user's: a library's is its caller's."""
     from pathlib import Path
+    from sysconfig import get_paths
     from traceback import extract_tb
 
-    last = extract_tb(error.__traceback__)[-1:]
-    return bool(last) and Path(last[0].filename).is_relative_to(Path(__file__).parent)
+    own = Path(__file__).parent
+    libraries = {Path(each) for each in get_paths().values()}
+    for frame in reversed(extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_relative_to(own):
+            return True
+        if file.exists() and not any(file.is_relative_to(each) for each in libraries):
+            return False
+    return False
 
 
 def fault(error: Exception, where: str) -> CompilerBug:

@@ -34,6 +34,8 @@ def guarded(prepare: "Callable[[], Callable[[], object]]") -> None:
     While `prepare` imports, nothing is written yet, and Ctrl-C ends the process at once: an import that is interrupted
     can raise anything. After that it is a KeyboardInterrupt, so that what is half-written is taken back.
     """
+    if sys.stdout is None:  # closed by whoever started us: what is opened next must not take its place
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
     try:
         import atexit
         import signal
@@ -121,9 +123,11 @@ def _told(work: "Callable[[], object]") -> None:
     except MemoryError:
         complain("out of memory: run fewer samples at once, for fewer steps, or a smaller network")
         sys.exit(2)
-    except AssertionError as error:
-        if not is_ours(error):  # of a user's own module
+    except (
+        Exception
+    ) as error:  # whatever it is: what is ours ends in a sentence, a user's own as Python tells it
+        if not is_ours(error):
             raise
-        bug = fault(error, "an assertion")
+        bug = fault(error, "the command line")
         complain(str(bug))
         sys.exit(bug.exit_code)

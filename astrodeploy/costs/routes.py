@@ -87,6 +87,8 @@ class Links:
     def _window(self) -> tuple[IntArray, IntArray]:
         """The first column and row of all ways, and how many there are of each."""
         both = np.concatenate([self.ways.start, self.ways.stop], axis=1)
+        if not both.size:  # a network whose weights are all 0 sends nothing anywhere
+            return np.zeros(2, np.int64), np.ones(2, np.int64)
         low = both.min(1)
         return low, both.max(1) - low + 1
 

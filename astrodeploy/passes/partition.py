@@ -99,8 +99,8 @@ def _too_many(network: Network, mapping: Mapping, board: Board) -> DoesNotFit:
         else f"no board of {board.chip.name} that is known here holds it: use fewer neurons or synapses"
     )
     return DoesNotFit(
-        f"the network needs {len(bins)} cores, {board.name} has {board.cores}: it needs, of what these cores hold in all, {numbers}; {advice}"
-        f"{board.doubt}"
+        f"the network needs {len(bins)} cores, {board.name} has {board.cores}: it needs, of what these cores hold in "
+        f"all, {numbers}; {advice}{board.doubt}"
     )
 
 

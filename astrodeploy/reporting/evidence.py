@@ -110,6 +110,8 @@ def gather(order: Order) -> Evidence:
     missing: dict[str, str] = {}
     runs = _runs(order, missing)
     main = next((t for t in runs if t.engine in INTEGER_ENGINES), None)
+    if main is not None and order.labels is not None and order.x is not None:
+        main.accuracy(order.labels)  # labels that do not fit are found before anything is verified
     rates = DEFAULT_RATE if order.rates is None else order.rates
     cost = (
         estimate(order.program, rates=rates, steps=order.steps)
@@ -207,8 +209,6 @@ def _verification(
         return None, 0
     engines = order.engines or ("oracle", "fast")
     labels = order.labels
-    if labels is not None and len(labels) != main.samples:
-        labels = None  # those that do not fit are told of later
     try:
         found = verify(
             order.program,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from astrodeploy import arguments, storage
 from astrodeploy.answers import UNDECIDED
 from astrodeploy.engines.stimulus import axes
-from astrodeploy.errors import InputError
+from astrodeploy.errors import InputError, ProgramError
 from astrodeploy.frontends.stimulus import part, read_stimulus
 from astrodeploy.ir import Compartments, Graph
 from astrodeploy.ir.arrays import Array
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 TEMPLATE = "report.html.j2"
+DOCTYPE = b"<!DOCTYPE HTML"
 DRAWN_CORES = 24  # more are listed without bars
 
 
@@ -67,7 +68,7 @@ def report(
     written.
     """
     path = Path(path)
-    storage.check_file(path)
+    _check_place(path)
     x, known, file = _read(x, labels)
     order = Order(
         program=in_file_order(program),
@@ -87,6 +88,15 @@ def report(
     with storage.atomic_file(path) as fresh:
         fresh.write_bytes(text.encode("utf-8", "replace"))
     return path
+
+
+def _check_place(path: Path) -> None:
+    """Raise ProgramError where a page can't be written, or something that is no page would be lost."""
+    storage.check_file(path)
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(len(DOCTYPE)).upper() != DOCTYPE:
+                raise ProgramError(f"{path} exists and is no page (HTML): choose another output")
 
 
 def _read(x: Any, labels: Any) -> tuple[Any, Array | None, str]:

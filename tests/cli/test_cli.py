@@ -719,4 +719,6 @@ def test_an_assertion_of_ours_is_told_too(cli, folder, monkeypatch):
         exec(compile("assert False, 'never'", errors.__file__, "exec"), namespace)
 
     outcome = cli("estimate", folder / "chain.astro", "--rate", "0.1")
-    refused(outcome, r"an assertion raised AssertionError at errors.py:1 \(never\).*fault of astrodeploy", 3)
+    refused(
+        outcome, r"the command line raised AssertionError at errors.py:1 \(never\).*fault of astrodeploy", 3
+    )

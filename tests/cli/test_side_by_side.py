@@ -1,6 +1,7 @@
 """run with several engines: what one refuses costs no other's result."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -10,7 +11,9 @@ from torch_networks import Chain
 
 import astrodeploy as ad
 from astrodeploy import cli
+from astrodeploy.errors import is_ours
 from astrodeploy.nn import Astrocyte
+from astrodeploy.program import Slice
 
 
 class Signals(torch.nn.Module):
@@ -85,3 +88,20 @@ def test_bad_samples_are_said_once(run):
     code, out, err = run("chain.astro", *ENGINES, "--steps", "3")
     assert (code, out) == (2, "")
     assert err.count("error: ") == 1 and "not run" not in err
+
+
+@pytest.mark.parametrize("words", [("targets", "loihi2"), ("targets", "loihi2", "--json")])
+def test_a_closed_output_is_no_traceback(words):
+    line = f"{sys.executable} -m astrodeploy {' '.join(words)} >&-"
+    done = subprocess.run(line, shell=True, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_libraries_raise_is_due_to_whoever_called_them():
+    def raised(act):
+        with pytest.raises(ValueError) as caught:
+            act()
+        return caught.value
+
+    assert not is_ours(raised(lambda: np.zeros(0).min()))  # called by a user, as this file is one
+    assert is_ours(raised(lambda: Slice("a", ((0, 9),)).neurons((3,))))

@@ -263,5 +263,5 @@ def test_steps_without_an_encoder(chain):
 
 
 def test_ragged_lists(chain):
-    with pytest.raises(StimulusError, match="the stimulus is no array"):
+    with pytest.raises(StimulusError, match="the stimulus can't be read as an array"):
         chain.run([[[0] * 6], [[0] * 5]])
