@@ -40,7 +40,7 @@ test: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
 test-all: setup
-	$(BIN)/python -m pytest $(PARALLEL)
+	HYPOTHESIS_PROFILE=drawn $(BIN)/python -m pytest $(PARALLEL)
 
 check: setup
 	$(BIN)/ruff format --check .

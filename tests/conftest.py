@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("fixed", derandomize=True)  # make test: the same examples every time
+settings.register_profile(
+    "drawn", print_blob=True
+)  # make test-all: others each time; a failure tells its own
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 sys.path.insert(0, str(Path(__file__).parent))  # networks.py, float_networks.py
 
 
