@@ -60,6 +60,7 @@ def guarded(prepare: "Callable[[], Callable[[], object]]") -> None:
     except BaseException as error:
         if not seen.any:
             if not isinstance(error, KeyboardInterrupt):
+                _told_as_a_fault(error)
                 raise
             sys.stderr.write(LEFT)
             sys.exit(INTERRUPTED)  # raised by somebody, without the signal
@@ -100,7 +101,7 @@ def _leave() -> None:
 def _told(work: "Callable[[], object]") -> None:
     """Do it; what a user can meet is one message on stderr."""
     from astrodeploy.cli.screen import complain
-    from astrodeploy.errors import AstrodeployError, fault, is_ours
+    from astrodeploy.errors import AstrodeployError
     from astrodeploy.optional import missing
 
     try:
@@ -123,11 +124,14 @@ def _told(work: "Callable[[], object]") -> None:
     except MemoryError:
         complain("out of memory: run fewer samples at once, for fewer steps, or a smaller network")
         sys.exit(2)
-    except (
-        Exception
-    ) as error:  # whatever it is: what is ours ends in a sentence, a user's own as Python tells it
-        if not is_ours(error):
-            raise
+
+
+def _told_as_a_fault(error: BaseException) -> None:
+    """What nobody meant to raise ends in a sentence where it is ours; a user's own stays as Python tells it."""
+    from astrodeploy.cli.screen import complain
+    from astrodeploy.errors import fault, is_ours
+
+    if isinstance(error, Exception) and is_ours(error):
         bug = fault(error, "the command line")
         complain(str(bug))
         sys.exit(bug.exit_code)

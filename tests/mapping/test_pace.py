@@ -1,10 +1,11 @@
 """pace: the fewest cores, and the fastest step, beside what no mapping can do better than."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from mapping.layers import board, busiest, convolutional, dense, wired
 
+from astrodeploy.errors import DoesNotFit
 from astrodeploy.mapping import pace
 from astrodeploy.mapping.bound import busiest_core_at_least
 from astrodeploy.mapping.pace import FEW, Inference, fastest, fewest, sparing
@@ -138,7 +139,10 @@ def test_an_inference_takes_no_longer_than_on_the_fewest_cores_or_with_the_short
 def test_the_fewest_are_never_more_than_the_fastest(sizes, clearings, steps):
     on = board("toy", input_axons_per_core=96, output_axons_per_core=24)
     network, inference = wired(dense(*sizes), on), Inference(steps, clearings, "")
-    few = sparing(network, on, inference)
+    try:
+        few = sparing(network, on, inference)
+    except DoesNotFit:
+        assume(False)
     assert len(few.bins) <= len(fewest(network, on.cores).bins)
     if len(few.bins) <= FEW:
         assert len(few.bins) <= len(fastest(network, on, inference).bins)
