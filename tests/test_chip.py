@@ -215,6 +215,12 @@ def test_a_file_that_is_no_toml(tmp_path):
         ("tiles = [1],", "tiles = [0],", "costs.toy.time_per_barrier_ns", "tiles must grow from at least 1"),
         ("tiles = [1],", "tiles = 1,", "costs.toy.time_per_barrier_ns.tiles", "must be a list, not 1"),
         ("tiles = [1],", "tiles = [],", "costs.toy.time_per_barrier_ns.tiles", "must not be empty"),
+        (
+            "energy_per_spike_pJ = { low = 0.0, typical = 0.0, high = 0.0,",
+            "energy_per_spike_pJ = { low = 0.0, typical = 0.0, high = 1e308,",
+            "costs.toy.energy_per_spike_pJ.high",
+            "must be at most 1000000000000000.0, not 1e.308",
+        ),
         ("low = [50.0],", "low = [150.0],", "costs.toy.time_per_barrier_ns", "0 <= low <= typical <= high"),
     ],
 )

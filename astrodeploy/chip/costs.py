@@ -6,7 +6,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from astrodeploy.chip.numbers import Cost, Data, Quality
+from astrodeploy.chip.numbers import Cost, Data, Finite, Quality
 
 LEVELS = ("low", "typical", "high")
 
@@ -19,9 +19,9 @@ class Barrier(Data):
     """
 
     tiles: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
-    low: Annotated[tuple[float, ...], Field(strict=False)]
-    typical: Annotated[tuple[float, ...], Field(strict=False)]
-    high: Annotated[tuple[float, ...], Field(strict=False)]
+    low: Annotated[tuple[Finite, ...], Field(strict=False)]
+    typical: Annotated[tuple[Finite, ...], Field(strict=False)]
+    high: Annotated[tuple[Finite, ...], Field(strict=False)]
     source: Annotated[str, Field(min_length=1)]
     quality: Quality
 

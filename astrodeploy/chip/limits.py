@@ -46,6 +46,7 @@ class Limits(Data):
 
 
 BIAS_BITS = PARAMETERS["bias"].bits
+WIDEST_FIELD = 32  # bits: sizes and delays are numbers of 32 bits, and 2 to the power of wider ones leaves 64
 SIGN = "a sign and a bit"
 BITS: dict[str, tuple[int, int, tuple[str, str]]] = {  # what `arithmetic.py` and the compartments can do
     "weight_bits": (2, 8, (SIGN, "as many as a Program keeps of a weight")),
@@ -154,6 +155,22 @@ class Synapses(Data):
     words_per_axon: Number | None = None
     convolution_axon_bits: Number | None = None
     formulas: dict[str, Formula]
+
+    @model_validator(mode="after")
+    def _fields_are_no_wider_than_a_number(self) -> Self:
+        fields = {"index_bits": self.index_bits, "delay_bits": self.delay_bits}
+        for name, each in self.formulas.items():
+            fields |= {
+                f"formulas.{name}.{width}": bits
+                for width in ("dense_index_bits", "least_skip_bits", "most_skip_bits")
+                if (bits := getattr(each, width)) is not None
+            }
+        for name, bits in fields.items():
+            if bits.value > WIDEST_FIELD:
+                raise ValueError(
+                    f"{name} must be at most {WIDEST_FIELD}, as no neuron's number or delay is wider, not {bits.value}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _words_are_not_empty(self) -> Self:

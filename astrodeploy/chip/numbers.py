@@ -13,6 +13,12 @@ class Data(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+LARGEST_COST = (
+    1e15  # of any unit: a thousand joules or eleven days an event; sums of larger ones could overflow
+)
+Finite = Annotated[float, Field(ge=0, le=LARGEST_COST)]
+
+
 class Number(Data):
     """A whole number, where it stands, and how sure it is."""
 
@@ -31,9 +37,9 @@ class Number(Data):
 class Cost(Data):
     """A cost as a range, where it stands, and how sure it is."""
 
-    low: Annotated[float, Field(ge=0)]
-    typical: Annotated[float, Field(ge=0)]
-    high: Annotated[float, Field(ge=0)]
+    low: Finite
+    typical: Finite
+    high: Finite
     source: Annotated[str, Field(min_length=1)]
     quality: Quality
 

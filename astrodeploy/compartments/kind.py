@@ -13,6 +13,7 @@ from typing import Any
 
 from astrodeploy.brief import listed, short
 from astrodeploy.errors import ProgramError
+from astrodeploy.storage import MALFORMED
 
 Operation = tuple[Any, ...]
 
@@ -185,7 +186,7 @@ class Kind:
                 registers=_registers_from_dict(data),
                 role=str(data["role"]) if "role" in data else _role_of_older(data),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except MALFORMED as error:
             raise ProgramError(f"a compartment kind is malformed: {error!r}") from error
         prove(kind)
         return kind

@@ -14,7 +14,7 @@ from astrodeploy.ir.host import HostStage
 from astrodeploy.ir.nodes import FLOAT_NODES, Array, Compartments, Node
 from astrodeploy.ir.readout import older_words, said
 from astrodeploy.ir.wiring import from_parts
-from astrodeploy.storage import json_text
+from astrodeploy.storage import MALFORMED, json_text
 
 Plain = dict[str, Any]
 _TYPES: dict[str, type] = {"int": int, "float": float, "str": str}
@@ -86,6 +86,10 @@ def _connection(connection: Connection, prefix: str, tensors: dict[str, Array]) 
 
 def from_plain(plain: Mapping[str, Any], tensors: Mapping[str, Array]) -> Graph:
     """Read back what `to_plain` gave. Raises InputError where something is missing or of a wrong type."""
+    check_plain(plain)
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind not in "biuf":
+            raise InputError(f"the tensor {name} holds {tensor.dtype}, needed are real numbers")
     try:
         kinds = {name: Kind.from_dict(kind) for name, kind in plain["kinds"].items()}
         graph = Graph(
@@ -102,8 +106,18 @@ def from_plain(plain: Mapping[str, Any], tensors: Mapping[str, Array]) -> Graph:
             ),
         )
         return replace(graph, readout=_read_readout(plain["readout"], graph))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise InputError(f"the network's description is malformed: {error!r}") from error
+
+
+def check_plain(plain: Any) -> None:
+    """Raise InputError unless all that a description holds is text, numbers, lists and tables, as JSON has them."""
+    try:
+        json_text(plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"the network's description holds more than text, numbers, lists and tables: {error}"
+        ) from error
 
 
 def _read_readout(plain: str | Mapping[str, Any], graph: Graph) -> str:

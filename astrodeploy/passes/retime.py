@@ -12,10 +12,12 @@ The method is retiming (Leiserson and Saxe, Algorithmica 6, 1991).
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from astrodeploy.errors import UnsupportedError
 from astrodeploy.ir import Connection, Graph
 from astrodeploy.ir.nodes import Constant
-from astrodeploy.ir.wiring import together
+from astrodeploy.ir.wiring import Wiring, together
 from astrodeploy.passes.base import Draft, Notes
 from astrodeploy.program import Note
 
@@ -59,19 +61,58 @@ def _as_stated(draft: Draft) -> tuple[Draft, list[Note]]:
     """
     if all(c.delay <= 1 for c in draft.graph.connections):
         return draft, []
-    graph = _timed(draft.graph)
+    timed = _timed(draft.graph)
     notes = [
         Note(c.name, f"waits {c.lag} steps, its lag, and not its shorter delay of {c.delay}", {"lag": c.lag})
-        for c, old in zip(graph.connections, draft.graph.connections, strict=True)
+        for c, old in zip(timed, draft.graph.connections, strict=True)
         if c.delay > 1 and c.lag == old.lag and c.lag > _stated(draft.graph, old)
     ]
-    reference = None if draft.reference is None else _timed(draft.reference)
-    return replace(draft, graph=graph, reference=reference), notes
+    joined, more = _joined(timed)
+    graph = replace(draft.graph, connections=joined)
+    reference = draft.reference
+    if reference is not None:
+        reference = replace(reference, connections=_joined(_timed(reference))[0])
+    return replace(draft, graph=graph, reference=reference), [*notes, *more]
 
 
-def _timed(graph: Graph) -> Graph:
-    timed = (replace(c, lag=max(c.lag, _stated(graph, c))) for c in graph.connections)
-    return replace(graph, connections=tuple(timed))
+def _timed(graph: Graph) -> list[Connection]:
+    return [replace(c, lag=max(c.lag, _stated(graph, c))) for c in graph.connections]
+
+
+def _joined(timed: list[Connection]) -> tuple[tuple[Connection, ...], list[Note]]:
+    """Connections between the same ends that take as long now, as one: the sum of their weights."""
+    found: dict[str, Connection] = {}
+    notes = []
+    for each in timed:
+        if each.name in found:
+            notes.append(Note(each.name, f"stands twice with {each.lag} steps: its weights are added up"))
+        found[each.name] = _sum(found[each.name], each) if each.name in found else each
+    return tuple(found.values()), notes
+
+
+def _sum(one: Connection, other: Connection) -> Connection:
+    """Both in one, of the first's delay. Raises UnsupportedError where it can't hold the sum of their weights."""
+    if one.exponent != other.exponent:
+        raise UnsupportedError(
+            f"{one.name} stands twice with a delay of as many steps, and its weights have the exponents "
+            f"{one.exponent} and {other.exponent}: give both the same exponent, or different delays"
+        )
+    kind = one.wiring.values.dtype
+    if kind.kind == "f":
+        return replace(one, wiring=together(one.wiring, other.wiring))
+    wiring = together(_wide(one.wiring), _wide(other.wiring))  # a sum of int8 would wrap
+    low, high = wiring.values.min(initial=0), wiring.values.max(initial=0)
+    held = np.iinfo(kind)
+    if low < held.min or high > held.max:
+        raise UnsupportedError(
+            f"{one.name} stands twice with a delay of as many steps, and its weights add up to {low}..{high}, "
+            f"of which {held.min}..{held.max} fit: use smaller weights, or different delays"
+        )
+    return replace(one, wiring=wiring.with_values(wiring.values.astype(kind)))
+
+
+def _wide(wiring: Wiring) -> Wiring:
+    return wiring.with_values(wiring.values.astype(np.int64))
 
 
 def _stated(graph: Graph, connection: Connection) -> int:
@@ -99,8 +140,7 @@ def _with_lag(graph: Graph, changed: Connection, lag: int) -> Graph:
     alike = [
         c for c in graph.connections if (c.source, c.target, c.port) == key and c.lag in (changed.lag, lag)
     ]
-    wiring = alike[0].wiring if len(alike) == 1 else together(alike[0].wiring, alike[1].wiring)
-    slower = replace(alike[0], lag=lag, wiring=wiring)
+    slower = replace(alike[0] if len(alike) == 1 else _sum(*alike), lag=lag)
     connections = (
         slower if c is alike[0] else c for c in graph.connections if c is alike[0] or c not in alike
     )

@@ -90,18 +90,31 @@ def _unit(draft: Draft) -> IntArray:
 
 def _bounds(draft: Draft, connection: Connection) -> list[tuple[int, int]]:
     """Ranges of the sources, nearly equal, in none of which a neuron has more inputs than a core can hold."""
-    limits = draft.chip.core_limits
-    room = np.array([limits[k] for k in FAN_IN]) // _unit(draft)
+    room = _room(draft, connection)
     targets, sources, _ = _synapses(connection)
     size, count = connection.wiring.shape[1], 1
     while count < size:
         edges = np.arange(count + 1) * size // count
         part = np.searchsorted(edges, sources, side="right") - 1
         most = int(np.bincount(targets * count + part, minlength=1).max())
-        if most <= room.min():
+        if most <= room:
             break
-        count = min(size, max(count + 1, count * most // int(room.min())))
+        count = min(size, max(count + 1, count * most // room))
     return list(pairwise(i * size // count for i in range(count + 1)))
+
+
+def _room(draft: Draft, connection: Connection) -> int:
+    """How many synapses of their own a core can hold. Raises DoesNotFit, with the limit, where that is none."""
+    limits = draft.chip.core_numbers
+    room: list[int] = []
+    for name, unit in zip(FAN_IN, map(int, _unit(draft)), strict=True):
+        if limits[name].value < unit:
+            raise DoesNotFit(
+                f"{connection.name}: one synapse alone takes {unit} of a core's {name}, the limit is "
+                f"{limits[name].value}{limits[name].doubt}: choose a chip whose cores hold more"
+            )
+        room.append(limits[name].value // unit)
+    return min(room)
 
 
 def _divided(draft: Draft, graph: Graph, stored: Stored) -> tuple[Graph, Note]:

@@ -7,6 +7,7 @@ import pytest
 from float_networks import DT, edge, graph, lif, random_closed_loop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 import astrodeploy as ad
 from astrodeploy.chip import load_target
@@ -15,7 +16,7 @@ from astrodeploy.engines.reference import simulate
 from astrodeploy.errors import DoesNotFit, UnsupportedError
 from astrodeploy.ir import Compartments, Connection, Graph, Input, Population
 from astrodeploy.ir.nodes import Constant
-from astrodeploy.ir.wiring import OneToOne
+from astrodeploy.ir.wiring import Dense, OneToOne, Sparse
 from astrodeploy.passes.base import Draft
 from astrodeploy.passes.retime import Retime
 
@@ -294,3 +295,55 @@ def test_a_network_that_is_timed_already_stays_as_it_is():
 def test_a_delay_beyond_the_chips_is_refused_by_name():
     with pytest.raises(DoesNotFit, match="x -> p0.current.* has a delay of 70 steps, loihi2 allows 63"):
         ad.compile(repeaters(1, [(-1, 0)], [70], [0]))
+
+
+def twice(one, other, first=(2, 0), second=(2, 1), exponents=(0, 0)):
+    """An integer network of which the input reaches one population twice: weights, (delay, lag) and exponents."""
+    kind, size = KINDS["lif"], one.shape[0]
+    values = {"du": 4096, "dv": 410, "threshold": 20, "bias": 0}
+    node = Compartments(
+        kind=kind,
+        parameters={k: np.full(size, v) for k, v in values.items()},
+        initial={k: np.zeros(size, np.int64) for k in kind.states},
+    )
+    connections = [
+        Connection("x", "p", "current", wiring, exponent, lag=lag, delay=delay)
+        for wiring, (delay, lag), exponent in zip((one, other), (first, second), exponents, strict=True)
+    ]
+    populations = (Population("x", (one.shape[1],), Input()), Population("p", (size,), node))
+    return Graph(DT, populations, tuple(connections), ("p",))
+
+
+@pytest.mark.parametrize("pattern", [Dense, lambda w: Sparse.of(csr_array(w))], ids=["dense", "sparse"])
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_connections_that_take_as_long_are_one_of_the_sum_of_their_weights(pattern, data):
+    seed = data.draw(st.integers(0, 1 << 30))
+    rng = np.random.default_rng(seed)
+    a, b = rng.integers(-128, 128, (2, 3, 4))
+    b = np.clip(b, -128 - np.minimum(a, 0), 127 - np.maximum(a, 0)).astype(np.int8)
+    a = a.astype(np.int8)
+    draft, notes = Retime().apply(Draft(twice(pattern(a), pattern(b)), load_target("loihi2")))
+    (joined,) = draft.graph.connections
+    np.testing.assert_array_equal(np.asarray(joined.wiring.matrix()), a.astype(int) + b)
+    assert joined.wiring.values.dtype == np.int8
+    assert any("stands twice" in note.text for note in notes)
+
+
+def test_connections_that_take_as_long_send_what_their_sum_sends():
+    rng = np.random.default_rng(3)
+    a, b = rng.integers(-40, 60, (2, 3, 4)).astype(np.int8)
+    x = (rng.random((2, 30, 4)) < 0.4).astype(np.int64)
+    both = ad.compile(twice(Dense(a), Dense(b)), "loihi2").run(x).spikes["p"]
+    apart = twice(Dense(a + b), Dense(a))
+    one = ad.compile(replace(apart, connections=apart.connections[:1]), "loihi2").run(x).spikes["p"]
+    assert both.sum() > 0
+    np.testing.assert_array_equal(both, one)
+
+
+def test_sums_of_weights_that_do_not_fit_are_refused_by_name():
+    wide = Dense(np.full((2, 2), 100, np.int8))
+    with pytest.raises(UnsupportedError, match=r"stands twice .* add up to 0..200, of which -128..127 fit"):
+        ad.compile(twice(wide, wide), "loihi2")
+    with pytest.raises(UnsupportedError, match="exponents 0 and 1: give both the same exponent"):
+        ad.compile(twice(wide, wide, exponents=(0, 1)), "loihi2")

@@ -169,6 +169,16 @@ def _text(value: Any, path: str) -> Any:
         raise Refused(f"{path} holds a text that is not UTF-8") from error
 
 
+def _said(file: Any, name: str) -> str:
+    """What a single short text beside the group says, in brackets; nothing of all else."""
+    found = file.get(name)
+    if name != "version" or not isinstance(found, h5py.Dataset) or found.size != 1 or found.nbytes > 100:
+        return ""
+    value = np.asarray(found[()], object).ravel()[0]
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return f" ({text[:40]})" if text.isprintable() else ""
+
+
 def _decoded(text: bytes | str) -> str:
     return text if isinstance(text, str) else text.decode()
 
@@ -214,7 +224,7 @@ def _answer(path: Path, group: str, limit: int) -> tuple[Any, list[Any]]:
         with h5py.File(path, "r", locking=False) as file:
             walk = _Walk(path.stat().st_size, limit)
             tree = _packed(walk.top(file, group), arrays)
-            beside = [f"/{_readable(name)}" for name in file if name != group]
+            beside = [f"/{_readable(name)}{_said(file, name)}" for name in file if name != group]
             return {"tree": tree, "unread": [*beside, *walk.attributes][:MOST_TOLD]}, arrays
     except Refused as refusal:
         return {"refused": str(refusal)}, []

@@ -7,6 +7,7 @@ Format: lava-dl 0.6 `netx/hdf5.py` and slayer's `export_hdf5` (axonal delays, re
 from dataclasses import dataclass, field, replace
 from math import inf, prod
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -44,6 +45,7 @@ STARTS = (
     "is a sigma-delta network: every sample starts from rest, each layer with the first of its input, as slayer "
     "trains it; Lava starts all layers at once and clears none, so that biases show there before the input does"
 )
+LARGEST = "has the chip's largest threshold"
 KINDS = {"dense_rec": "dense"}  # other names of a type
 
 
@@ -124,8 +126,13 @@ class _Network:
     def graph(self) -> Graph:
         """The network; its last layer is read out."""
         *others, last = self.populations
+        for each in others:
+            if isinstance(each.node, Membrane) and never_fires(each.node):
+                self.findings.note(
+                    each.name, f"{LARGEST}: it sends a spike only where a membrane stands at the chip's limit"
+                )
         if isinstance(last.node, Membrane) and never_fires(last.node):
-            last = replace(last, node=replace(last.node, sends="membrane"))
+            last = self._silent(last)
         if self.delays is not None and np.any(self.delays):
             self.findings.warn(
                 last.name, "delays what it sends, and nothing waits for it: the delays are left out"
@@ -137,6 +144,16 @@ class _Network:
             (last.name,),
             after=None if self.groups == 0 else group_means(last.shape, self.groups),
         )
+
+    def _silent(self, last: Population) -> Population:
+        """The last layer, which never fires, read by its membrane; its spikes never come, so nothing carries them."""
+        heard = [c for c in self.connections if c.source != last.name]
+        if len(heard) < len(self.connections):
+            self.findings.warn(
+                last.name, f"{LARGEST}, so that it never fires: its recurrent weights are left out"
+            )
+        self.connections = heard
+        return replace(last, node=replace(cast(Membrane, last.node), sends="membrane"))
 
     def _average(self, layer: Fields) -> None:
         """The host reads out the mean of every group of neighbouring neurons."""

@@ -10,6 +10,7 @@
 Everything that is mended or assumed is a finding; all that keeps a file from being used is one NirError.
 """
 
+import re
 from collections.abc import Iterable
 from io import BytesIO
 from math import isclose
@@ -35,7 +36,9 @@ from astrodeploy.ir.astrocytes import without_astrocytes
 from astrodeploy.ir.canonical import canonical
 from astrodeploy.ir.nodes import Membrane
 
-VERSION = "/version"  # of the nir that wrote the file: the nodes say themselves what they are
+VERSION = re.compile(
+    r"/version \((0\.\d+|1\.0)(\.\w+)*\)"
+)  # of the nir that wrote the file, of a format that is known
 
 # ---- reading ---------------------------------------------------------------------------------------------
 
@@ -58,7 +61,7 @@ def from_nir(document: nir.NIRGraph, options: NirOptions | None = None) -> Readi
 
 def _reading(tree: Tree, options: NirOptions, what: str, unread: tuple[str, ...] = ()) -> Reading:
     findings = Findings()
-    if beside := sorted(set(unread) - {VERSION}):
+    if beside := sorted(each for each in set(unread) if not VERSION.fullmatch(each)):
         findings.warn("", f"holds {', '.join(beside)[:200]}, of which NIR knows nothing: not read")
     try:
         with np.errstate(all="ignore"):  # what is no number any more is refused where the Graph is checked

@@ -106,7 +106,7 @@ def read_checkpoint(path: Path) -> Reading:
         verify(graph)
         if unknown := _unknown(data["network"], tensors, *to_plain(told)):
             raise InputError(f"it has {', '.join(unknown)[:200]}, which no network has")
-    except (KeyError, AttributeError, TypeError, ValueError, RuntimeError, InputError) as error:
+    except (InputError, RuntimeError, *storage.MALFORMED) as error:
         raise CheckpointError(f"{path} lacks a part of the network or holds a wrong one: {error}") from error
     findings = Findings()
     for key in sorted(str(key) for key in data.keys() - KEYS):

@@ -49,6 +49,11 @@ def ran(path, x, **options):
     return {name: spikes[0, : len(x)].reshape(len(x), -1) for name, spikes in trace.spikes.items()}
 
 
+def told(program):
+    """What the reader of a file found, in one text."""
+    return "; ".join(f"{n.subject} {n.text}" for n in program.passes[0].notes)
+
+
 def test_dense_layers_with_delays_and_recurrence(tmp_path):
     rng = np.random.default_rng(1)
     first, second, again = even(rng, 12, 8), even(rng, 5, 12), even(rng, 5, 5, most=20)
@@ -181,6 +186,42 @@ def test_a_last_layer_that_never_fires_is_read_by_its_membrane(tmp_path):
     summed = trace.spikes["fc-0"][:, 1:31].sum(1) @ weights[1].T
     assert np.abs(summed).max() > 0
     np.testing.assert_array_equal(trace.outputs, summed)
+
+
+def test_the_recurrent_weights_of_a_last_layer_that_never_fires_are_left_out_and_told(tmp_path):
+    rng = np.random.default_rng(6)
+    silent = CUBA | {"vThMant": (1 << 17) - 1}
+    plain = {"type": "dense", "inFeatures": 4, "weight": even(rng, 3, 4), "neuron": silent}
+    again = plain | {"type": "dense_rec", "weight_rec": even(rng, 3, 3, most=30)}
+    x = (rng.random((2, 30, 4)) < 0.5).astype(np.int64)
+    alone, program = (
+        ad.compile(net(tmp_path / name, [layer]), "loihi2")
+        for name, layer in (("a.net", plain), ("b.net", again))
+    )
+    assert np.abs(alone.run(x).outputs).max() > 0
+    np.testing.assert_array_equal(program.run(x).outputs, alone.run(x).outputs)
+    assert "never fires: its recurrent weights are left out" in told(program)
+    assert "recurrent" not in told(alone)
+
+
+def test_a_layer_of_the_largest_threshold_before_others_sends_spikes_and_is_told(tmp_path):
+    rng = np.random.default_rng(7)
+    silent = CUBA | {"vDecay": 0, "vThMant": (1 << 17) - 1}
+    layers = [
+        {
+            "type": "dense_rec",
+            "inFeatures": 4,
+            "weight": np.full((3, 4), 120),
+            "weight_rec": even(rng, 3, 3),
+            "neuron": silent,
+        },
+        {"type": "dense", "weight": np.full((2, 3), 60), "neuron": CUBA},
+    ]
+    program = ad.compile(net(tmp_path / "a.net", layers), "loihi2")
+    assert not program.run(np.ones((1, 10, 4))).outputs.any()
+    long = program.run(np.ones((1, 400, 4)))
+    assert long.spikes["fc-0"].max() == 1
+    assert "fc-0 has the chip's largest threshold" in told(program)
 
 
 def test_an_average_at_the_end_is_the_mean_of_groups(tmp_path):

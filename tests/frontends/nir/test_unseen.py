@@ -150,3 +150,16 @@ def test_what_stands_beside_the_graph_is_told(contents, tmp_path):
 @pytest.mark.parametrize("path", sorted(DATA.rglob("*.nir")), ids=lambda path: path.stem)
 def test_published_files_have_nothing_unread(path):
     assert not [text for text in outcome(path)[1] if "not read" in text and "metadata" not in text]
+
+
+@pytest.mark.parametrize("version", ["9.9", "1.1.0", "2.0", "abc", "", 3])
+def test_a_version_that_is_not_known_is_told(version, contents, tmp_path):
+    path = tmp_path / "a.nir"
+    path.write_bytes(next(iter(contents.values())) if isinstance(contents, dict) else contents[0])
+    assert not any("version" in str(each) for each in read_nir(path, OPTIONS).findings)
+    with h5py.File(path, "r+") as file:
+        del file["version"]
+    assert not any("version" in str(each) for each in read_nir(path, OPTIONS).findings)
+    with h5py.File(path, "r+") as file:
+        file["version"] = version
+    assert any(f"/version ({version})" in str(each) for each in read_nir(path, OPTIONS).findings)

@@ -197,3 +197,57 @@ def test_any_single_part_of_a_checkpoint_is_seen(tmp_path):
     torch.save(content | {"accuracy": 0.93}, tmp_path / "b.pt")
     assert outcome(tmp_path / "b.pt") == (whole, ("the file has 'accuracy' beside the network: not read",))
     assert not unseen
+
+
+ODD = {
+    "tensor": torch.ones(2),
+    "scalar": torch.tensor(3),
+    "nothing": None,
+    "list": [1],
+    "nested": [[{"a": [None]}]],
+    "table": {"a": 1},
+    "tensor inside": {"a": torch.ones(2)},
+    "numbered": {1: 2, "b": 3},
+    "huge": 10**5000,
+    "large": 2**70,
+    "infinite": float("inf"),
+    "complex": 1j,
+    "bytes": b"ab",
+    "bits": torch.ones(2, dtype=torch.bool),
+    "imaginary": torch.ones(2, dtype=torch.complex64),
+    "half": torch.ones(2, dtype=torch.bfloat16),
+    "sparse": torch.eye(2).to_sparse(),
+    "empty": torch.ones(0),
+}
+
+
+def endless():
+    """A list that holds itself."""
+    found = []
+    found.append(found)
+    return found
+
+
+def deep():
+    """Lists in lists in lists."""
+    found = []
+    for _ in range(200):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize("odd", [*ODD, "endless", "deep"])
+def test_an_odd_thing_anywhere_in_a_checkpoint_is_told_or_refused(odd, tmp_path):
+    """Whatever its type: never a traceback, never a warning of torch's, never the same network unseen."""
+    good = bad_files.checkpoint(tmp_path)
+    content = torch.load(good, weights_only=True)
+    whole = fingerprint(load(good))
+    value = ODD[odd] if odd in ODD else {"endless": endless, "deep": deep}[odd]()
+    for path in [*places(content), ("network", "kinds", "odd")]:
+        data = copy.deepcopy(content)
+        at(data, path[:-1])[path[-1]] = value
+        torch.save(data, tmp_path / "b.pt")
+        found, told = outcome(tmp_path / "b.pt")
+        assert found or len(told[0]) < 2000, path
+        same = path[-1] in at(content, path[:-1]) if isinstance(path[-1], str) else True
+        assert found != whole or told or (same and at(content, path) is value), path
