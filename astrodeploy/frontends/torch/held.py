@@ -123,6 +123,11 @@ class _Unknowing(Tracer):
             self.place.holder[self.place.name] = proxy
         return made
 
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """A value of the trace; what follows from the unknown one is as unknown."""
+        unknown = self.unknown is not None and self.unknown in with_ancestors([node])
+        return _Unknown(node, self) if unknown else super().proxy(node)
+
     def _note_assignments(self, leaf: torch.nn.Module) -> None:
         super()._note_assignments(leaf)
         for (path, name), value in self.assigned.items():
@@ -131,10 +136,23 @@ class _Unknowing(Tracer):
 
 
 class _Unknown(fx.Proxy):
-    """A proxy that may be written to, as lists, dicts and tensors are; nothing is read by that."""
+    """A value that nobody knows, or one made of it.
+
+    It may be written to, as lists, dicts and tensors are; nothing is read by that. To look something up by it in a dict or
+    a set, or by a text that holds it, is to branch on it: a hash of its own would find nothing, in whatever step.
+    """
 
     def __setitem__(self, key: Any, value: Any) -> None:
         pass
+
+    def __hash__(self) -> int:
+        raise fx.proxy.TraceError("something is looked up by it")
+
+    def __str__(self) -> str:
+        raise fx.proxy.TraceError("a text is made of it")
+
+    def __format__(self, form: str) -> str:
+        raise fx.proxy.TraceError("a text is made of it")
 
 
 def _depends(module: torch.nn.Module, place: Place) -> bool:

@@ -94,6 +94,34 @@ def fading(m, c):
     return c
 
 
+def by_a_set(m, c):
+    m.t += 1
+    return c * 0 if m.t in {FAR} else c
+
+
+def by_a_dict(m, c):
+    m.t += 1
+    return c * {FAR: 0.0}.get(m.t, 1.0)
+
+
+def by_a_dict_of_pairs(m, c):
+    m.t += 1
+    return c * {(1, FAR // 2): 0.0}.get((1, m.t // 2), 1.0)
+
+
+def by_a_caught_key(m, c):
+    m.t += 1
+    try:
+        return c * {FAR: 0.0}[m.t]
+    except KeyError:
+        return c
+
+
+def by_a_name(m, c):
+    m.t += 1
+    return c * getattr(m, f"gain_{m.t}", 1.0)
+
+
 CHANGING = {
     f.__name__: (f, name)
     for f, name in (
@@ -102,6 +130,11 @@ CHANGING = {
         (in_a_dict, r"notes\.t"),
         (by_length, "log"),
         (by_a_flag, "t"),
+        (by_a_set, "t"),
+        (by_a_dict, "t"),
+        (by_a_dict_of_pairs, "t"),
+        (by_a_caught_key, "t"),
+        (by_a_name, "t"),
         (in_a_buffer, "count"),
         (in_a_new_buffer, "count"),
         (as_a_factor, "t"),
