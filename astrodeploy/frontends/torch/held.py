@@ -10,6 +10,7 @@ import dis
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 from torch import fx
 
 from astrodeploy.errors import UnsupportedError
-from astrodeploy.frontends.torch.cells import FAMILIES, is_cell
+from astrodeploy.frontends.torch.cells import FAMILIES, is_cell, is_foreign
 from astrodeploy.frontends.torch.copies import copied, plain_object
 from astrodeploy.frontends.torch.trace import UNTRACED, Tracer, rooted, where, with_ancestors
 
@@ -85,7 +86,7 @@ def refuse_counting(module: torch.nn.Module, changed: Iterable[str]) -> None:
         if place is None:
             continue
         kind = type(place.owner[0]).__name__
-        if place.shared or is_cell(place.owner[0]) or place.holder is place.owner[0]._parameters:
+        if place.shared or _is_unseen(place):
             if not _is_recorded(place):
                 raise UnsupportedError(f"{path} changes from step to step in a forward ({kind}), and {CURE}")
             continue
@@ -100,6 +101,20 @@ def refuse_counting(module: torch.nn.Module, changed: Iterable[str]) -> None:
                 f"{path} changes from step to step, and what the forward of {type(module).__name__} gives depends on "
                 f"it; {CURE} (a state is handed on: (x, state) -> (y, state))"
             )
+
+
+def _is_unseen(place: Place) -> bool:
+    """Whether a trace does not show what reads a place: the forward of a leaf, to which it belongs."""
+    module, name = place.owner
+    if place.holder is module._parameters:
+        return True
+    if not _is_known(module):
+        return is_cell(module)
+    return place.holder is module._buffers and name not in vars(module) and _is_leaf(module)
+
+
+def _is_leaf(module: torch.nn.Module) -> bool:
+    return Tracer().is_leaf_module(module, "")
 
 
 class _Unknowing(Tracer):
@@ -131,6 +146,9 @@ class _Unknowing(Tracer):
     def _note_assignments(self, leaf: torch.nn.Module) -> None:
         super()._note_assignments(leaf)
         for (path, name), value in self.assigned.items():
+            module = self.root.get_submodule(path)
+            if _is_known(module) and name not in _made_by(type(module)):
+                continue  # put there by the user's forward, and read by nothing else
             if isinstance(value, fx.Proxy) and self.unknown in with_ancestors([value.node]):
                 raise fx.proxy.TraceError(f"{path}.{name} is set to it")
 
@@ -167,27 +185,48 @@ def _depends(module: torch.nn.Module, place: Place) -> bool:
 
 
 def _places(module: torch.nn.Module) -> Iterator[Place]:
-    """What a module's own classes may change: not what cells and torch's modules keep, as they should."""
+    """What a module's forwards may change: not what cells and torch's modules keep by themselves, as they should."""
     seen: set[int] = set()
     for path, child in module.named_modules():
         for name, weight in child._parameters.items():
             if weight is not None:
                 yield Place(_joined(path, name), child._parameters, name, (child, name))
-        if _is_known(child):
-            continue
-        hidden = (*INTERNAL, *(KEPT if is_cell(child) else ()))
         for name in vars(child):
-            if name not in hidden and not name.startswith("_memories"):  # which spikingjelly's neurons have
+            if name not in INTERNAL and not _is_its_own(child, name):
                 yield from _in(_joined(path, name), vars(child), name, (child, name), seen)
         for name, value in child._buffers.items():
-            if value is not None and name not in hidden:
+            if value is not None and not (is_foreign(child) and name in KEPT):
                 yield Place(_joined(path, name), child._buffers, name, (child, name))
-        yield from _shared(child)
+        if not _is_known(child):
+            yield from _shared(child)
 
 
 def _is_known(module: torch.nn.Module) -> bool:
     """Whether a module's class is none of the user's."""
-    return type(module).__module__.split(".")[0] in ("torch", "astrodeploy", *FAMILIES)
+    return _is_library(type(module))
+
+
+def _is_library(kind: type) -> bool:
+    return kind.__module__.split(".")[0] in ("torch", "astrodeploy", *FAMILIES)
+
+
+def _is_its_own(module: torch.nn.Module, name: str) -> bool:
+    """Whether an attribute is a state of the libraries' own making, and none that a user put on their module."""
+    if name.startswith("_memories"):  # which spikingjelly's neurons have
+        return is_foreign(module)
+    return name in KEPT and is_cell(module) or _is_known(module) and name in _made_by(type(module))
+
+
+@cache
+def _made_by(kind: type) -> frozenset[str]:
+    """The attributes that a class's own functions set, as `self.name = ` or as `register_buffer("name", ...)`."""
+    functions = (f for each in kind.__mro__ for f in vars(each).values())
+    codes = (code for f in functions if (code := getattr(f, "__code__", None)))
+    steps = [i for code in codes for i in dis.get_instructions(code)]
+    set_ = {i.argval for i in steps if i.opname == "STORE_ATTR"}
+    return frozenset(
+        set_ | {i.argval for i in steps if isinstance(i.argval, str) and i.opname == "LOAD_CONST"}
+    )
 
 
 def _in(

@@ -26,6 +26,9 @@ class Held(Chain):
         self.recent, self.settings = deque(maxlen=5), SimpleNamespace(t=0, gain=1.0)
         self.notes, self.late, self.numbers = {"t": 0, "gain": 1.0}, False, count()
         self.register_buffer("count", torch.zeros(()))
+        self.parts = torch.nn.ModuleDict()
+        self.expand.t = self.readout.t = self.parts.t = 0
+        self.expand.register_buffer("count", torch.zeros(()))
 
     def forward(self, x, state=None):
         hidden, readout = (None, None) if state is None else state
@@ -94,6 +97,26 @@ def fading(m, c):
     return c
 
 
+def on_a_layer(m, c):
+    m.expand.t += 1
+    return c * 0 if m.expand.t > FAR else c
+
+
+def on_a_cell(m, c):
+    m.readout.t += 1
+    return c * 0 if m.readout.t > FAR else c
+
+
+def on_a_container(m, c):
+    m.parts.t += 1
+    return c * (m.parts.t < FAR)
+
+
+def in_a_buffer_of_a_layer(m, c):
+    m.expand.count.add_(1)
+    return c * (m.expand.count < FAR)
+
+
 def by_a_set(m, c):
     m.t += 1
     return c * 0 if m.t in {FAR} else c
@@ -130,6 +153,10 @@ CHANGING = {
         (in_a_dict, r"notes\.t"),
         (by_length, "log"),
         (by_a_flag, "t"),
+        (on_a_layer, r"expand\.t"),
+        (on_a_cell, r"readout\.t"),
+        (on_a_container, r"parts\.t"),
+        (in_a_buffer_of_a_layer, r"expand\.count"),
         (by_a_set, "t"),
         (by_a_dict, "t"),
         (by_a_dict_of_pairs, "t"),
@@ -165,6 +192,9 @@ RECORDERS = {
     "a sum": lambda m, z: setattr(m, "total", m.total + z.sum()),
     "a count": lambda m, z: setattr(m, "t", m.t + 1),
     "a sum in a buffer": lambda m, z: m.count.add_(z.sum()),
+    "on a layer": lambda m, z: setattr(m.expand, "t", m.expand.t + 1),
+    "on a cell": lambda m, z: setattr(m.readout, "t", m.readout.t + z.sum()),
+    "on a container": lambda m, z: setattr(m.parts, "last", z),
     "in an object": lambda m, z: setattr(m.settings, "last", z),
 }
 
