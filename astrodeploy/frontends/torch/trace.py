@@ -105,6 +105,7 @@ class Traced:
 
 def traced(module: torch.nn.Module) -> Traced:
     """The trace of a copy of a module. Raises UnsupportedError with the line."""
+    _refuse_replaced(module)
     spoilt, tracer = rooted(copied(module)), Tracer()
     try:
         graph = tracer.trace(spoilt)
@@ -119,6 +120,18 @@ def traced(module: torch.nn.Module) -> Traced:
         if node.op == "get_attr" and not _has(root, str(node.target)):
             setattr(root, str(node.target), getattr(spoilt, str(node.target)))
     return Traced(root, graph, tracer.assigned)
+
+
+def _refuse_replaced(module: torch.nn.Module) -> None:
+    """Raise UnsupportedError for a forward that stands on an object, where the class's is what is read."""
+    for path, child in module.named_modules():
+        if "forward" in vars(child) and (child is module or Tracer().is_leaf_module(child, path)):
+            kind = type(child).__name__
+            raise UnsupportedError(
+                f"the forward of {path or 'the module'} ({kind}) is replaced on the object, and what is read is that "
+                f"of its class: write what it does into a class of your own (class My{kind}({kind}): def forward), or "
+                f"into the forward that calls it"
+            )
 
 
 def rooted(module: torch.nn.Module) -> torch.nn.Module:
