@@ -17,6 +17,7 @@ from astrodeploy.frontends.torch.copies import copied
 from astrodeploy.nn import Astrocyte, AstrocyteLayer, RateEncoder
 
 TORCH = str(Path(torch.__file__).parent)  # frames in there are not the user's
+HERE = str(Path(__file__).parent)  # nor in here
 OPENED = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, SequentialState)
 
 
@@ -151,7 +152,7 @@ def _has(root: torch.nn.Module, target: str) -> bool:
 def where(error: BaseException) -> str:
     """The user's line that an error was raised in, as " (file, line n: text)"."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(TORCH) and frame.filename != __file__:
+        if not frame.filename.startswith((TORCH, HERE)):
             return f" ({frame.filename.rsplit('/', 1)[-1]}, line {frame.lineno}: {frame.line})"
     return ""
 
@@ -171,7 +172,7 @@ def line_of(node: fx.Node) -> str:
     found = [
         each
         for each in re.findall(r'File "([^"]+)", line (\d+)', node.stack_trace or "")
-        if not each[0].startswith(TORCH) and each[0] != __file__
+        if not each[0].startswith((TORCH, HERE))
     ]
     return f" ({found[-1][0].rsplit('/', 1)[-1]}, line {found[-1][1]})" if found else ""
 
