@@ -253,3 +253,8 @@ def test_a_forward_that_is_replaced_on_an_object_is_refused_by_name(path, kind):
         UnsupportedError, match=rf"^the forward of {path} \({kind}\) is replaced on the object"
     ):
         load(module)
+
+
+def test_a_factory_that_returns_a_text_is_told_so():
+    with pytest.raises(InputError, match=r"^os:getcwd returned a str that names no file"):
+        load("os:getcwd")
