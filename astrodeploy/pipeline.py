@@ -167,9 +167,14 @@ def _made(factory: str) -> Any:
     if not callable(make):
         raise InputError(f"{factory} is a {type(make).__name__}, needed is a function that returns a module")
     try:
-        return make()
+        made = make()
     except Exception as error:
         raise InputError(f"{factory} raised {type(error).__name__}: {error}") from error
+    if isinstance(made, str) and not Path(made).is_file():
+        raise InputError(
+            f"{factory} returned a str that names no file, {made!r}: needed is a module, or a file's path"
+        )
+    return made
 
 
 def compile(

@@ -10,22 +10,25 @@ import dis
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import blake2b
 from itertools import pairwise
+from types import FunctionType
 from typing import Any
+from warnings import catch_warnings
 
 import numpy as np
 import torch
 from torch import fx
 
 from astrodeploy.errors import UnsupportedError
-from astrodeploy.frontends.torch.cells import FAMILIES, is_cell
+from astrodeploy.frontends.torch.cells import FAMILIES, is_cell, is_foreign
 from astrodeploy.frontends.torch.copies import copied, plain_object
+from astrodeploy.frontends.torch.reached import Reach, is_iterator, is_library
 from astrodeploy.frontends.torch.trace import UNTRACED, Tracer, rooted, where, with_ancestors
 
 WATCHED = 8  # steps: what changes with steps does in the first few
 KEPT = ("mem", "syn", "spk", "syn_exc", "syn_inh", "reset")  # what snnTorch's cells keep, as they should
-DATA = (bool, int, float, list, deque, dict, set, torch.Tensor, np.ndarray)
 INTERNAL = tuple(vars(torch.nn.Module()))
 RECORDING = ("append", "extend", "appendleft", "clear")
 CURE = (
@@ -38,8 +41,9 @@ CURE = (
 class Place:
     """Something that a module holds: its path, and where a value is put in its stead.
 
-    owner   the module that it belongs to, and how it is called there
-    shared  whether it is no attribute of the module alone, but a class's or a file's
+    owner    the module that it belongs to, and how it is called there
+    shared   whether it is no attribute of the module alone, but a class's, a file's or a function's
+    readers  the functions that lead to what is shared
     """
 
     path: str
@@ -47,6 +51,7 @@ class Place:
     name: str
     owner: tuple[torch.nn.Module, str]
     shared: bool = False
+    readers: tuple[FunctionType, ...] = ()
 
     @property
     def value(self) -> Any:
@@ -85,7 +90,7 @@ def refuse_counting(module: torch.nn.Module, changed: Iterable[str]) -> None:
         if place is None:
             continue
         kind = type(place.owner[0]).__name__
-        if place.shared or is_cell(place.owner[0]) or place.holder is place.owner[0]._parameters:
+        if place.shared or _is_unseen(place):
             if not _is_recorded(place):
                 raise UnsupportedError(f"{path} changes from step to step in a forward ({kind}), and {CURE}")
             continue
@@ -100,6 +105,20 @@ def refuse_counting(module: torch.nn.Module, changed: Iterable[str]) -> None:
                 f"{path} changes from step to step, and what the forward of {type(module).__name__} gives depends on "
                 f"it; {CURE} (a state is handed on: (x, state) -> (y, state))"
             )
+
+
+def _is_unseen(place: Place) -> bool:
+    """Whether a trace does not show what reads a place: the forward of a leaf, to which it belongs."""
+    module, name = place.owner
+    if place.holder is module._parameters:
+        return True
+    if not _is_known(module):
+        return is_cell(module)
+    return place.holder is module._buffers and name not in vars(module) and _is_leaf(module)
+
+
+def _is_leaf(module: torch.nn.Module) -> bool:
+    return Tracer().is_leaf_module(module, "")
 
 
 class _Unknowing(Tracer):
@@ -123,18 +142,39 @@ class _Unknowing(Tracer):
             self.place.holder[self.place.name] = proxy
         return made
 
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """A value of the trace; what follows from the unknown one is as unknown."""
+        unknown = self.unknown is not None and self.unknown in with_ancestors([node])
+        return _Unknown(node, self) if unknown else super().proxy(node)
+
     def _note_assignments(self, leaf: torch.nn.Module) -> None:
         super()._note_assignments(leaf)
         for (path, name), value in self.assigned.items():
+            module = self.root.get_submodule(path)
+            if _is_known(module) and name not in _made_by(module):
+                continue  # put there by the user's forward, and read by nothing else
             if isinstance(value, fx.Proxy) and self.unknown in with_ancestors([value.node]):
                 raise fx.proxy.TraceError(f"{path}.{name} is set to it")
 
 
 class _Unknown(fx.Proxy):
-    """A proxy that may be written to, as lists, dicts and tensors are; nothing is read by that."""
+    """A value that nobody knows, or one made of it.
+
+    It may be written to, as lists, dicts and tensors are; nothing is read by that. To look something up by it in a
+    dict or a set, or by a text that holds it, is to branch on it: a hash of its own would find nothing, ever.
+    """
 
     def __setitem__(self, key: Any, value: Any) -> None:
         pass
+
+    def __hash__(self) -> int:
+        raise fx.proxy.TraceError("something is looked up by it")
+
+    def __str__(self) -> str:
+        raise fx.proxy.TraceError("a text is made of it")
+
+    def __format__(self, form: str) -> str:
+        raise fx.proxy.TraceError("a text is made of it")
 
 
 def _depends(module: torch.nn.Module, place: Place) -> bool:
@@ -149,27 +189,52 @@ def _depends(module: torch.nn.Module, place: Place) -> bool:
 
 
 def _places(module: torch.nn.Module) -> Iterator[Place]:
-    """What a module's own classes may change: not what cells and torch's modules keep, as they should."""
+    """What a module's forwards may change: not what cells and torch's modules keep by themselves, as they should."""
     seen: set[int] = set()
     for path, child in module.named_modules():
         for name, weight in child._parameters.items():
             if weight is not None:
                 yield Place(_joined(path, name), child._parameters, name, (child, name))
-        if _is_known(child):
-            continue
-        hidden = (*INTERNAL, *(KEPT if is_cell(child) else ()))
         for name in vars(child):
-            if name not in hidden and not name.startswith("_memories"):  # which spikingjelly's neurons have
+            if name not in INTERNAL and not _is_its_own(child, name):
                 yield from _in(_joined(path, name), vars(child), name, (child, name), seen)
         for name, value in child._buffers.items():
-            if value is not None and name not in hidden:
+            if value is not None and not (is_foreign(child) and name in KEPT):
                 yield Place(_joined(path, name), child._buffers, name, (child, name))
         yield from _shared(child)
 
 
 def _is_known(module: torch.nn.Module) -> bool:
     """Whether a module's class is none of the user's."""
-    return type(module).__module__.split(".")[0] in ("torch", "astrodeploy", *FAMILIES)
+    return _is_library(type(module))
+
+
+def _is_library(kind: type) -> bool:
+    return kind.__module__.split(".")[0] in ("torch", "astrodeploy", *FAMILIES)
+
+
+def _is_its_own(module: torch.nn.Module, name: str) -> bool:
+    """Whether an attribute is a state of the libraries' own making, and none that a user put on their module."""
+    if name.startswith("_memories"):  # which spikingjelly's neurons have
+        return is_foreign(module)
+    return name in (_made_by(module) if _is_known(module) else KEPT if is_cell(module) else ())
+
+
+def _made_by(module: torch.nn.Module) -> frozenset[str]:
+    kind: Any = type(module)
+    return _made_by_kind(kind)
+
+
+@cache
+def _made_by_kind(kind: Any) -> frozenset[str]:
+    """The attributes that a class's own functions set, as `self.name = ` or as `register_buffer("name", ...)`."""
+    functions = (f for each in kind.__mro__ for f in vars(each).values())
+    codes = (code for f in functions if (code := getattr(f, "__code__", None)))
+    steps = [i for code in codes for i in dis.get_instructions(code)]
+    set_ = {i.argval for i in steps if i.opname == "STORE_ATTR"}
+    return frozenset(
+        set_ | {i.argval for i in steps if isinstance(i.argval, str) and i.opname == "LOAD_CONST"}
+    )
 
 
 def _in(
@@ -177,9 +242,10 @@ def _in(
 ) -> Iterator[Place]:
     """A place, or those in the object or dict that stands there."""
     value = holder[name]
-    if isinstance(value, torch.nn.Module) or callable(value):
-        return
-    inside = value if isinstance(value, dict) else vars(value) if plain_object(value) else None
+    called = callable(value) and getattr(value, "__dict__", None) and not is_library(type(value))
+    if isinstance(value, torch.nn.Module | type) or (callable(value) and not called):
+        return  # functions are followed elsewhere
+    inside = value if isinstance(value, dict) else vars(value) if called or plain_object(value) else None
     if not inside:
         yield Place(path, holder, name, owner)
     elif id(value) not in seen:
@@ -193,54 +259,37 @@ def _joined(path: str, name: str) -> str:
 
 
 def _shared(module: torch.nn.Module) -> Iterator[Place]:
-    """What a module's class holds, and what its forward reads of its file or of functions around it."""
-    kind = type(module)
-    for each in kind.__mro__:
-        if each.__module__.split(".")[0] in ("torch", "builtins", "astrodeploy", *FAMILIES):
-            continue
-        for name, value in vars(each).items():
-            if _is_data(name, value):
-                yield Place(f"{each.__name__}.{name}", dict(vars(each)), name, (module, name), shared=True)
-    forward = kind.forward
-    code = getattr(forward, "__code__", None)
-    if code is None:
-        return
-    for name in code.co_names:
-        if _is_data(name, forward.__globals__.get(name)):
-            yield Place(f"the global {name}", forward.__globals__, name, (module, name), shared=True)
-    for name, cell in zip(code.co_freevars, forward.__closure__ or (), strict=True):
-        try:
-            value = cell.cell_contents
-        except ValueError:  # not set yet
-            continue
-        if _is_data(name, value):
-            yield Place(f"the variable {name}", {name: value}, name, (module, name), shared=True)
-
-
-def _is_data(name: str, value: Any) -> bool:
-    return not name.startswith("__") and isinstance(value, DATA)
+    """What is no attribute of a module, and lasts: in its class, its hooks, and what they call by name."""
+    reach = Reach()
+    found = list(reach.of_hooks(module))
+    if not _is_known(module):
+        found += reach.of_module(module)
+    for kept in found:
+        holder = dict(vars(kept.holder)) if isinstance(kept.holder, type) else kept.holder
+        readers = tuple(reach.functions)
+        yield Place(kept.label, holder, kept.key, (module, kept.key), shared=True, readers=readers)
 
 
 def _is_recorded(place: Place) -> bool:
-    """Whether all that a class's own functions do with a list is to write into it."""
-    module, name = place.owner
-    for each in type(module).__mro__:
-        if each.__module__.split(".")[0] in ("torch", "builtins", *FAMILIES):
-            continue
-        for function in vars(each).values():
-            if code := getattr(function, "__code__", None):
-                steps = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "PRECALL")]
-                for this, after in pairwise(steps):
-                    reads = this.argval == name and this.opname.startswith(
-                        ("LOAD_ATTR", "LOAD_GLOBAL", "LOAD_DEREF")
-                    )
-                    if reads and after.argval not in RECORDING:
-                        return False
-    return isinstance(place.value, list | deque)
+    """Whether all that a class's own functions, or those that lead to a place, do with a list is to write into it."""
+    module, label = place.owner[0], place.path.removeprefix("the global ").removeprefix("the variable ")
+    own = (f for kind in type(module).__mro__ if not is_library(kind) for f in vars(kind).values())
+    for function in (*own, *place.readers):
+        if code := getattr(function, "__code__", None):
+            steps = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "PRECALL")]
+            for this, after in pairwise(steps):
+                reads = this.argval == label.rpartition(".")[2] and this.opname.startswith(
+                    ("LOAD_ATTR", "LOAD_GLOBAL", "LOAD_DEREF")
+                )
+                if reads and after.argval not in RECORDING:
+                    return False
+    return isinstance(place.value, list | deque) and not label.startswith("a default of ")
 
 
 def _frozen(value: Any) -> Any:
     """A value as something that stays as it is, and that equals itself."""
+    if is_iterator(value):
+        return type(value), _position(value)
     if isinstance(value, torch.Tensor | np.ndarray):
         array = np.asarray(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
         return array.shape, array.dtype.str, blake2b(np.ascontiguousarray(array).tobytes()).digest()
@@ -250,4 +299,16 @@ def _frozen(value: Any) -> Any:
         return dict, tuple((key, _frozen(each)) for key, each in value.items())
     if isinstance(value, bool | int | float | complex | str | bytes | type(None)):
         return type(value), repr(value)  # in which nan equals itself
-    return type(value), repr(value) if type(value).__module__ == "itertools" else id(value)
+    return type(value), id(value)
+
+
+def _position(iterator: Any) -> Any:
+    """Where an iterator is, without taking from it."""
+    frame = getattr(iterator, "gi_frame", None)  # a generator's
+    if frame is not None:
+        return frame.f_lasti, _frozen(dict(frame.f_locals))
+    try:
+        with catch_warnings(action="ignore"):
+            return repr(iterator), _frozen(iterator.__reduce__()[1:])
+    except TypeError:
+        return repr(iterator)

@@ -42,6 +42,7 @@ class Builder:
     input_shape: Shape | None
     input_node: Input | RateEncoder = field(default_factory=Input)
     populations: list[Population] = field(default_factory=list)
+    graded: set[Any] = field(default_factory=set)  # populations whose spikes count a factor
     connections: list[Connection] = field(default_factory=list)
     fed: dict[tuple[str, str], tuple[Term, ...]] = field(default_factory=dict)  # by population and port
 
@@ -131,7 +132,10 @@ class Builder:
         self.populations.append(Population(name, shape, node))
         self.fed[name, "current"] = terms
         sent = Signal((Term(name),), shape)
-        return sent if cell.factor is None else sent.scaled(cell.factor)
+        if cell.factor is None:
+            return sent
+        self.graded.add(name)
+        return sent.scaled(cell.factor)
 
     def _name(self, path: str) -> str:
         name = layer_name(path)
@@ -213,6 +217,11 @@ class Builder:
             return self._read_membrane(end.population)
         name = end.population if isinstance(end, Signal) else None
         if name is None or name == INPUT:
+            if graded := sorted(self.graded & {t.source for t in getattr(end, "terms", ())}):
+                raise UnsupportedError(
+                    f"the output of the network must be spikes of 0 and 1, and {graded[0]}'s have a factor "
+                    "(graded_spikes_factor): leave it out of the last layer, and scale what you read instead"
+                )
             raise UnsupportedError("the output of the network must be the spikes of a layer of neurons")
         return name
 

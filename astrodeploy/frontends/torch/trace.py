@@ -17,6 +17,7 @@ from astrodeploy.frontends.torch.copies import copied
 from astrodeploy.nn import Astrocyte, AstrocyteLayer, RateEncoder
 
 TORCH = str(Path(torch.__file__).parent)  # frames in there are not the user's
+HERE = str(Path(__file__).parent)  # nor in here
 OPENED = (torch.nn.Sequential, torch.nn.ModuleList, torch.nn.ModuleDict, SequentialState)
 
 
@@ -105,6 +106,7 @@ class Traced:
 
 def traced(module: torch.nn.Module) -> Traced:
     """The trace of a copy of a module. Raises UnsupportedError with the line."""
+    _refuse_replaced(module)
     spoilt, tracer = rooted(copied(module)), Tracer()
     try:
         graph = tracer.trace(spoilt)
@@ -119,6 +121,18 @@ def traced(module: torch.nn.Module) -> Traced:
         if node.op == "get_attr" and not _has(root, str(node.target)):
             setattr(root, str(node.target), getattr(spoilt, str(node.target)))
     return Traced(root, graph, tracer.assigned)
+
+
+def _refuse_replaced(module: torch.nn.Module) -> None:
+    """Raise UnsupportedError for a forward that stands on an object, where the class's is what is read."""
+    for path, child in module.named_modules():
+        if "forward" in vars(child) and (child is module or Tracer().is_leaf_module(child, path)):
+            kind = type(child).__name__
+            raise UnsupportedError(
+                f"the forward of {path or 'the module'} ({kind}) is replaced on the object, and what is read is that "
+                f"of its class: write what it does into a class of your own (class My{kind}({kind}): def forward), or "
+                f"into the forward that calls it"
+            )
 
 
 def rooted(module: torch.nn.Module) -> torch.nn.Module:
@@ -138,7 +152,7 @@ def _has(root: torch.nn.Module, target: str) -> bool:
 def where(error: BaseException) -> str:
     """The user's line that an error was raised in, as " (file, line n: text)"."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(TORCH) and frame.filename != __file__:
+        if not frame.filename.startswith((TORCH, HERE)):
             return f" ({frame.filename.rsplit('/', 1)[-1]}, line {frame.lineno}: {frame.line})"
     return ""
 
@@ -158,7 +172,7 @@ def line_of(node: fx.Node) -> str:
     found = [
         each
         for each in re.findall(r'File "([^"]+)", line (\d+)', node.stack_trace or "")
-        if not each[0].startswith(TORCH) and each[0] != __file__
+        if not each[0].startswith((TORCH, HERE))
     ]
     return f" ({found[-1][0].rsplit('/', 1)[-1]}, line {found[-1][1]})" if found else ""
 

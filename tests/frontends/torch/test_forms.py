@@ -239,3 +239,22 @@ def test_a_lazy_layer_that_never_ran():
     module = norse.SequentialState(torch.nn.LazyLinear(4), box())
     with pytest.raises(InputError, match="^0 has no weights yet: run the module once"):
         load(module, input_shape=(3,))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("cell", "LIFBoxCell"), ("fc", "Linear"), ("the module", "Feedback")]
+)
+def test_a_forward_that_is_replaced_on_an_object_is_refused_by_name(path, kind):
+    module = Feedback()
+    found = module if path == "the module" else module.get_submodule(path)
+    usual = found.forward
+    found.forward = lambda *given: usual(given[0] * 0.5, *given[1:])
+    with pytest.raises(
+        UnsupportedError, match=rf"^the forward of {path} \({kind}\) is replaced on the object"
+    ):
+        load(module)
+
+
+def test_a_factory_that_returns_a_text_is_told_so():
+    with pytest.raises(InputError, match=r"^os:getcwd returned a str that names no file"):
+        load("os:getcwd")

@@ -221,3 +221,16 @@ def test_a_subclass_of_what_is_not_supported_is_refused_as_that():
 
     with pytest.raises(UnsupportedError, match="snntorch Own, which is not supported: .* use Synaptic"):
         load(network(Own(alpha=0.8, beta=0.7)))
+
+
+def test_graded_spikes_at_the_output_are_named():
+    class Graded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif = torch.nn.Linear(6, 4), snn.Leaky(beta=0.9, graded_spikes_factor=2.5)
+
+        def forward(self, x, state=None):
+            return self.lif(self.fc(x), self.lif.reset_mem() if state is None else state)
+
+    with pytest.raises(UnsupportedError, match="lif's have a factor .graded_spikes_factor."):
+        load(Graded())
