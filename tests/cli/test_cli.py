@@ -513,7 +513,7 @@ def networks(monkeypatch, tmp_path):
         ),
         ("chain", ("--reset-every", "0"), "reset_every must be at least 1 step, not 0"),
         ("nobody", (), "networks_of_mine:nobody can't be imported"),
-        ("sentence", (), "a sentence does not exist"),
+        ("sentence", (), "returned a str that names no file"),
     ],
 )
 def test_networks_that_can_not_be_compiled(name, given, message, cli, networks):

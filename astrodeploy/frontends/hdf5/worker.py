@@ -225,6 +225,8 @@ def _answer(path: Path, group: str, limit: int) -> tuple[Any, list[Any]]:
             walk = _Walk(path.stat().st_size, limit)
             tree = _packed(walk.top(file, group), arrays)
             beside = [f"/{_readable(name)}{_said(file, name)}" for name in file if name != group]
+            if _said(file, "version"):  # which may be known, and then is not told itself
+                walk.note_attributes(file["version"], "/version")
             return {"tree": tree, "unread": [*beside, *walk.attributes][:MOST_TOLD]}, arrays
     except Refused as refusal:
         return {"refused": str(refusal)}, []
